@@ -1,0 +1,59 @@
+"""What a person wants to see when training ends: examples, and where everything is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import ModelCheckpoint
+from rich.console import Console
+
+from reports.curves import draw_curves
+
+
+class ClosingSummary(L.Callback):
+    """Prints summaries of the last validation beside their references, and the paths of run, curves and checkpoints.
+
+    Args:
+        examples: Summaries printed of each language; at least 0.
+    """
+
+    def __init__(self, examples: int = 2) -> None:
+        self.examples = examples
+
+    def on_fit_end(self, trainer: L.Trainer, pl_module: Any) -> None:
+        """Prints."""
+        if not trainer.is_global_zero:
+            return
+        console = Console(highlight=False)
+        summaries = sorted(pl_module.evaluation.summaries, key=lambda summary: summary.id)
+        for language in sorted({summary.language for summary in summaries}):
+            console.rule(language)
+            for summary in [one for one in summaries if one.language == language][: self.examples]:
+                console.print(f"[bold]{summary.id}[/bold] reference: ", end="")
+                console.print(summary.reference, markup=False)
+                console.print(f"{' ' * len(summary.id)} generated: ", end="")
+                console.print(summary.prediction or "(empty)", markup=False)
+        console.rule("Run")
+        for name, path in self._paths(trainer).items():
+            console.print(f"{name:<18}{path}", soft_wrap=True)
+
+    def _paths(self, trainer: L.Trainer) -> dict[str, str]:
+        folder = Path(trainer.default_root_dir)
+        paths = {"run": str(folder)}
+        metrics = [Path(logger.log_dir) / "metrics.csv" for logger in trainer.loggers if _writes_csv(logger)]
+        if metrics and metrics[0].is_file():
+            paths["curves"] = str(draw_curves(metrics[0], folder / "curves.png"))
+        for callback in trainer.checkpoint_callbacks:
+            if isinstance(callback, ModelCheckpoint):
+                for name, path in (("best", callback.best_model_path), ("last", callback.last_model_path)):
+                    if path:
+                        paths[f"{name} checkpoint"] = f"{path} ({Path(path).stat().st_size / 2**20:.1f} MiB)"
+        return paths
+
+
+def _writes_csv(logger: Any) -> bool:
+    from lightning.pytorch.loggers import CSVLogger
+
+    return isinstance(logger, CSVLogger)

@@ -1,0 +1,68 @@
+"""Turns SIGTERM and Ctrl-C into a checkpoint and the right exit code."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import lightning as L
+
+log = logging.getLogger(__name__)
+
+
+class GracefulStop(L.Callback):
+    """On the first signal, finishes the optimizer step, saves `last.ckpt` and exits with 128 + the signal's number.
+
+    A second Ctrl-C stops at once, without saving.
+    """
+
+    def __init__(self) -> None:
+        self._received: int | None = None
+        self._previous: dict[int, Any] = {}
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Installs the handlers, over Lightning's own."""
+        self._received = None
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self._previous[number] = signal.signal(number, self._receive)
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Stops if a signal has come and the optimizer has just stepped."""
+        received = self._received is not None
+        if trainer.world_size > 1:
+            # One device alone must not stop: the others would wait for it in the next all-reduce.
+            received = trainer.strategy.reduce_boolean_decision(received, all=False)
+        if not received or trainer.fit_loop.epoch_loop._should_accumulate():
+            return
+        number = self._received or signal.SIGTERM
+        path = Path(trainer.default_root_dir) / "checkpoints" / "last.ckpt"
+        trainer.save_checkpoint(path)
+        print(
+            f"\n{signal.Signals(number).name}: saved step {trainer.global_step} as {path}. "
+            "Continue with `--ckpt_path last`.",
+            flush=True,
+        )
+        raise SystemExit(128 + number)
+
+    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Restores the handlers."""
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous = {}
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        """Restores the handlers."""
+        self.teardown(trainer, pl_module, "fit")
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        if self._received is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self._received = number
+        log.warning("%s received: finishing the step, then saving a checkpoint.", signal.Signals(number).name)

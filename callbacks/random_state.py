@@ -1,0 +1,67 @@
+"""Makes a resumed run draw the same random numbers as an uninterrupted one."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+
+
+class RandomState(L.Callback):
+    """Keeps every generator's state in the checkpoint: Python, NumPy, PyTorch on the CPU and on each device's GPU.
+
+    The state is restored right before the first batch, after everything that draws while a run starts. Each device
+    restores the state of its own rank if the run goes on with as many devices.
+    """
+
+    def __init__(self) -> None:
+        self._loaded: list[dict[str, Any]] | None = None
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Keeps the trainer, which `state_dict` is not handed."""
+        self._trainer = trainer
+
+    def state_dict(self) -> dict[str, Any]:
+        """States by rank, as plain data."""
+        states = [_capture()]
+        if self._trainer.world_size > 1:
+            gathered: list[Any] = [None] * self._trainer.world_size
+            torch.distributed.all_gather_object(gathered, states[0])
+            states = gathered
+        return {"ranks": states}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Remembers the states."""
+        self._loaded = state_dict["ranks"]
+
+    def on_train_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int) -> None:
+        """Restores the states once."""
+        if self._loaded is None:
+            return
+        if len(self._loaded) == trainer.world_size:
+            _restore(self._loaded[trainer.global_rank])
+        self._loaded = None
+
+
+def _capture() -> dict[str, Any]:
+    name, keys, position, has_gauss, gauss = np.random.get_state()
+    return {
+        "python": random.getstate(),
+        # As lists, since a checkpoint may hold tensors and plain data only.
+        "numpy": (name, keys.tolist(), position, has_gauss, gauss),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
+    }
+
+
+def _restore(state: dict[str, Any]) -> None:
+    version, internal, gauss = state["python"]
+    random.setstate((version, tuple(internal), gauss))
+    name, keys, position, has_gauss, cached = state["numpy"]
+    np.random.set_state((name, np.array(keys, dtype=np.uint32), position, has_gauss, cached))
+    torch.set_rng_state(state["torch"])
+    if state["cuda"] is not None and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"])

@@ -1,0 +1,74 @@
+"""One folder for each run: where a run writes, and which run a checkpoint continues."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from pathlib import Path
+
+from jsonargparse import Namespace
+
+from lightning_modules.checkpointing import find_checkpoint
+
+DEFAULT_ROOT = "runs"
+# Processes that Lightning starts for further devices inherit it, so that all of them write to one folder.
+_ENVIRONMENT_KEY = "OZET_RUN_FOLDER"
+
+
+def place_run(config: Namespace) -> Path:
+    """Chooses the run's folder and points trainer, loggers and checkpoints at it.
+
+    A new run gets `<trainer.default_root_dir>/<date-time>`. A run with a `ckpt_path` writes into the folder of the run
+    that the checkpoint belongs to. `last` and `best` are looked up in the newest run under `default_root_dir`.
+
+    Args:
+        config: A subcommand's configuration; changed in place.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: If the checkpoint does not exist.
+    """
+    root = Path(config.trainer.default_root_dir or DEFAULT_ROOT)
+    checkpoint = resolve_checkpoint(root, config.get("ckpt_path"))
+    if checkpoint is not None:
+        config.ckpt_path = str(checkpoint)
+    if checkpoint is not None and checkpoint.parent.name == "checkpoints":
+        folder = checkpoint.parent.parent
+    else:
+        folder = Path(os.environ.setdefault(_ENVIRONMENT_KEY, str(_new_folder(root))))
+    config.trainer.default_root_dir = str(folder)
+    for logger in _configured(config.trainer.get("logger")):
+        if logger.init_args.get("save_dir") in (None, "."):
+            logger.init_args.save_dir = str(folder)
+    for callback in _configured(config.trainer.get("callbacks")):
+        if callback.class_path.endswith("ModelCheckpoint") and callback.init_args.get("dirpath") is None:
+            callback.init_args.dirpath = str(folder / "checkpoints")
+    return folder
+
+
+def resolve_checkpoint(root: Path, path: str | None) -> Path | None:
+    """The file that `ckpt_path` means.
+
+    Raises:
+        ValueError: If there is no such file.
+    """
+    if path is None:
+        return None
+    if path in ("last", "best"):
+        return find_checkpoint(root, path)
+    if not Path(path).is_file():
+        raise ValueError(f"No checkpoint file {path!r}; give a .ckpt file, `last` or `best`.")
+    return Path(path)
+
+
+def _new_folder(root: Path) -> Path:
+    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+    names = [stamp, *(f"{stamp}-{count}" for count in range(2, 100))]
+    return next(root / name for name in names if not (root / name).exists())
+
+
+def _configured(value: object) -> list[Namespace]:
+    values = value if isinstance(value, list) else [value]
+    return [one for one in values if isinstance(one, Namespace) and "init_args" in one]

@@ -1,0 +1,1 @@
+"""Data: where a corpus is, what of it is usable, how it becomes batches."""

@@ -1,0 +1,67 @@
+"""What must be known about summarisation corpora on the Hugging Face hub to load them, or to say why one cannot."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datamodules.sources import SummarizationSource
+
+XLSUM = "csebuetnlp/xlsum"
+# Both are loading scripts, which `datasets` refuses since version 4; the hub's converted branch holds their rows.
+PARQUET_BRANCH = "refs/convert/parquet"
+
+# Configurations of XL-Sum by language code (Hasan et al. 2021, table 1).
+XLSUM_CONFIGS = {
+    "am": "amharic", "ar": "arabic", "az": "azerbaijani", "bn": "bengali", "my": "burmese",
+    "zh-Hans": "chinese_simplified", "zh-Hant": "chinese_traditional", "en": "english", "fr": "french",
+    "gu": "gujarati", "ha": "hausa", "hi": "hindi", "ig": "igbo", "id": "indonesian", "ja": "japanese",
+    "rn": "kirundi", "ko": "korean", "ky": "kyrgyz", "mr": "marathi", "ne": "nepali", "om": "oromo", "ps": "pashto",
+    "fa": "persian", "pcm": "pidgin", "pt": "portuguese", "pa": "punjabi", "ru": "russian", "gd": "scottish_gaelic",
+    "sr-Cyrl": "serbian_cyrillic", "sr-Latn": "serbian_latin", "si": "sinhala", "so": "somali", "es": "spanish",
+    "sw": "swahili", "ta": "tamil", "te": "telugu", "th": "thai", "ti": "tigrinya", "tr": "turkish",
+    "uk": "ukrainian", "ur": "urdu", "uz": "uzbek", "vi": "vietnamese", "cy": "welsh", "yo": "yoruba",
+}  # fmt: skip
+
+ELSEWHERE = {"it": "configs/data/ilpost.yaml or configs/data/fanpage.yaml"}
+FALLBACKS = {"reciTAL/mlsum": "configs/data/tr_news.yaml (batubayk/TR-News)"}
+
+
+def complete_hub_source(source: SummarizationSource) -> SummarizationSource:
+    """Fills in what a corpus' own peculiarities determine.
+
+    Args:
+        source: A source on the hub; for XL-Sum the configuration and branch may be left out.
+
+    Returns:
+        The same source with `name` and `revision` set where this module knows them.
+
+    Raises:
+        ValueError: If XL-Sum is asked for a language that it does not have, or for one under another's code.
+    """
+    if source.path != XLSUM:
+        return source
+    if source.language not in XLSUM_CONFIGS:
+        hint = f" For {source.language} see {ELSEWHERE[source.language]}." if source.language in ELSEWHERE else ""
+        raise ValueError(
+            f"XL-Sum has no language {source.language!r}; it has {', '.join(sorted(XLSUM_CONFIGS))}.{hint}"
+        )
+    name = XLSUM_CONFIGS[source.language]
+    if source.name not in (None, name):
+        raise ValueError(
+            f"XL-Sum's configuration for language {source.language!r} is {name!r}, not {source.name!r}; "
+            "leave `name` out or correct `language`."
+        )
+    return replace(source, name=name, revision=source.revision or PARQUET_BRANCH)
+
+
+def explain_hub_failure(source: SummarizationSource, split: str, cause: str) -> str:
+    """The message for a hub source that could not be opened: what was asked, why it failed, what to do."""
+    asked = f"{source.describe()!r}, split {split!r}, revision {source.revision or 'main'!r}"
+    remedy = "Check the id, the network and HF_HUB_OFFLINE; `python train.py prepare` fills the cache beforehand."
+    if "script" in cause.lower():
+        remedy = f"It is a loading script, which can no longer be run; try `revision: {PARQUET_BRANCH}`."
+    if source.path in FALLBACKS:
+        remedy += f" If it stays out of reach, use {FALLBACKS[source.path]} instead."
+    return f"Cannot load {asked} from the hub ({cause}). {remedy}"

@@ -1,0 +1,233 @@
+"""From sources to encoded datasets and their report; every slow step is cached under a name of all that decides it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import datasets
+import numpy as np
+from transformers import PreTrainedTokenizerBase
+
+from datamodules.report import DataReport, SplitReport, TokenLengths
+from datamodules.sources import SPLITS, SummarizationSource, column_names, load_raw_split
+from datamodules.tokenize import TruncateTargets, encode_batch
+from datamodules.validation import audit_batch, count_problems, mark_duplicates
+
+# Below this many rows, starting further processes takes longer than the work.
+ROWS_PER_PROCESS = 5_000
+_SAMPLE_SEED = 0
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """Everything beside the sources that decides the encoded rows; see `BilingualDataModule` for the meanings."""
+
+    max_source_tokens: int
+    max_target_tokens: int
+    truncate_targets: TruncateTargets
+    prefixes: dict[str, str]
+    train_caps: dict[str, int]
+
+
+@dataclass(frozen=True)
+class _Part:
+    source: SummarizationSource
+    split: str
+    rows: datasets.Dataset
+    problems: np.ndarray
+
+
+def prepare(
+    sources: list[SummarizationSource],
+    encoding: Encoding,
+    tokenizer: PreTrainedTokenizerBase,
+    tokenizer_fingerprint: str,
+    num_proc: int | None = None,
+) -> tuple[dict[str, datasets.Dataset], DataReport]:
+    """Loads, validates and encodes all splits of all sources.
+
+    Args:
+        sources: The corpora.
+        encoding: Limits and prefixes.
+        tokenizer: From `load_tokenizer`.
+        tokenizer_fingerprint: Its name for the cache.
+        num_proc: Processes for the slow steps; null is one for each CPU.
+
+    Returns:
+        By split, the rows of all sources one after the other (columns `id`, `language`, `article`, `summary`,
+        `input_ids`, `labels`, `source_tokens`, `target_tokens`); and the report on what was left out.
+
+    Raises:
+        ValueError: If a source cannot be read; see `load_raw_split`.
+    """
+    parts = _mark_across([part for source in sources for part in _audit(source, num_proc)])
+    room = dict(encoding.train_caps)
+    datasets_by_split: dict[str, list[datasets.Dataset]] = {split: [] for split in SPLITS}
+    reports = []
+    for part in parts:
+        rows, report = _encode(part, encoding, tokenizer, tokenizer_fingerprint, room, num_proc)
+        datasets_by_split[part.split].append(rows)
+        reports.append(report)
+    merged = {split: datasets.concatenate_datasets(rows) for split, rows in datasets_by_split.items() if rows}
+    return merged, DataReport(reports)
+
+
+def column(rows: datasets.Dataset, name: str) -> np.ndarray:
+    """One column as an array; (0,) int64 for an empty dataset."""
+    return np.asarray(rows.with_format("numpy")[name][:]) if len(rows) else np.empty(0, np.int64)
+
+
+def _audit(source: SummarizationSource, num_proc: int | None) -> list[_Part]:
+    columns = column_names(source)
+    known = [getattr(source.splits, split) for split in SPLITS if getattr(source.splits, split)]
+    parts = []
+    for split in SPLITS:
+        raw = load_raw_split(source, split)
+        if raw is None:
+            continue
+        rows = raw.map(
+            audit_batch,
+            batched=True,
+            with_indices=True,
+            fn_kwargs={"columns": columns, "known_splits": known},
+            remove_columns=raw.column_names,
+            num_proc=_processes(len(raw), num_proc),
+            new_fingerprint=_digest("audit", raw._fingerprint, columns, known),
+            desc=f"Checking {source.describe()} {split}",
+        )
+        parts.append(_Part(source, split, rows, column(rows, "problem")))
+    return _hold_out(parts[0]) if source.hold_out else parts
+
+
+def _hold_out(part: _Part) -> list[_Part]:
+    # A hash of the article decides, so that a row never changes sides when the corpus grows.
+    position = (_keys(part).astype(np.uint64) % np.uint64(10_000)) / 10_000
+    share = part.source.hold_out
+    bounds = {"validation": (0, share), "test": (share, 2 * share), "train": (2 * share, 1)}
+    parts = []
+    for split in SPLITS:
+        low, high = bounds[split]
+        chosen = np.flatnonzero((position >= low) & (position < high))
+        if not len(chosen):
+            raise ValueError(
+                f"hold_out {share} of the {len(part.rows)} rows of {part.source.describe()!r} leaves {split} empty; "
+                "raise it or give separate splits."
+            )
+        parts.append(_Part(part.source, split, part.rows.select(chosen), part.problems[chosen]))
+    return parts
+
+
+def _mark_across(parts: list[_Part]) -> list[_Part]:
+    """Marks duplicates within a split and leaks between splits, over all sources together."""
+    usable = {
+        split: np.concatenate(
+            [np.empty(0, np.int64), *(_keys(part)[part.problems == ""] for part in parts if part.split == split)]
+        )
+        for split in SPLITS
+    }
+    judges = {
+        "train": np.concatenate([usable["validation"], usable["test"]]),
+        "validation": usable["test"],
+        "test": np.empty(0, np.int64),
+    }
+    marked = []
+    for split in SPLITS:
+        members = [part for part in parts if part.split == split]
+        if not members:
+            continue
+        keys = np.concatenate([_keys(part) for part in members])
+        problems = mark_duplicates(keys, np.concatenate([part.problems for part in members]), judges[split])
+        ends = np.cumsum([len(part.rows) for part in members])[:-1]
+        marked += [
+            _Part(part.source, split, part.rows, own)
+            for part, own in zip(members, np.split(problems, ends), strict=True)
+        ]
+    return marked
+
+
+def _encode(
+    part: _Part,
+    encoding: Encoding,
+    tokenizer: PreTrainedTokenizerBase,
+    tokenizer_fingerprint: str,
+    room: dict[str, int],
+    num_proc: int | None,
+) -> tuple[datasets.Dataset, SplitReport]:
+    language = part.source.language
+    valid = np.flatnonzero(part.problems == "")
+    chosen = _sample(valid, _limit(part, room))
+    prefix = part.source.prefix if part.source.prefix is not None else encoding.prefixes.get(language, "")
+    settings = (prefix, encoding.max_source_tokens, encoding.max_target_tokens, encoding.truncate_targets)
+    fingerprint = _digest("encode", part.rows._fingerprint, chosen.tobytes(), tokenizer_fingerprint, settings)
+    rows = part.rows.select(chosen).remove_columns(["problem", "key"])
+    rows = rows.map(
+        encode_batch,
+        batched=True,
+        fn_kwargs=dict(
+            tokenizer=tokenizer,
+            prefix=prefix,
+            max_source_tokens=encoding.max_source_tokens,
+            max_target_tokens=encoding.max_target_tokens,
+            truncate_targets=encoding.truncate_targets,
+        ),
+        num_proc=_processes(len(rows), num_proc),
+        new_fingerprint=fingerprint,
+        desc=f"Encoding {part.source.describe()} {part.split}",
+    )
+    problems = count_problems(part.problems)
+    if encoding.truncate_targets == "drop":
+        fits = column(rows, "target_tokens") <= encoding.max_target_tokens
+        problems |= {"target_too_long": int((~fits).sum())} if not fits.all() else {}
+        rows = rows.select(np.flatnonzero(fits))
+    if part.split == "train" and language in room:
+        room[language] -= len(rows)
+    rows = rows.add_column("language", [language] * len(rows))
+    report = SplitReport(
+        source=part.source.describe(),
+        language=language,
+        split=part.split,
+        read=len(part.rows),
+        problems=problems,
+        over_limit=len(valid) - len(chosen),
+        kept=len(rows),
+        source_tokens=TokenLengths.measure(column(rows, "source_tokens"), encoding.max_source_tokens),
+        target_tokens=TokenLengths.measure(column(rows, "target_tokens"), encoding.max_target_tokens),
+        fingerprint=fingerprint,
+    )
+    return rows, report
+
+
+def _limit(part: _Part, room: dict[str, int]) -> int | None:
+    limit = getattr(part.source.limits, part.split)
+    cap = room.get(part.source.language) if part.split == "train" else None
+    bounds = [bound for bound in (limit, cap) if bound is not None]
+    return min(bounds) if bounds else None
+
+
+def _sample(rows: np.ndarray, limit: int | None) -> np.ndarray:
+    """A fixed random sample in the original order: files are often sorted, so the first rows would be a biased one."""
+    if limit is None or limit >= len(rows):
+        return rows
+    return np.sort(np.random.default_rng(_SAMPLE_SEED).permutation(rows)[: max(limit, 0)])
+
+
+def _keys(part: _Part) -> np.ndarray:
+    return column(part.rows, "key")
+
+
+def _processes(rows: int, num_proc: int | None) -> int | None:
+    count = min(num_proc or os.cpu_count() or 1, rows // ROWS_PER_PROCESS)
+    return count if count > 1 else None
+
+
+def _digest(*parts: object) -> str:
+    """A cache name over the arguments and this package's code: changed code never meets an old cache."""
+    digest = hashlib.sha256()
+    for name in ("validation.py", "tokenize.py", "preparation.py"):
+        digest.update((Path(__file__).parent / name).read_bytes())
+    for part in parts:
+        digest.update(part if isinstance(part, bytes) else repr(part).encode())
+    return digest.hexdigest()[:16]

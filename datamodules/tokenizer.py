@@ -1,0 +1,63 @@
+"""Loads a tokenizer that does what its SentencePiece model does: transformers' own loading loses two of its traits."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from tokenizers import decoders, models
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+# Far below any piece's log-probability, so that no segmentation uses such a piece.
+_NEVER = -1000.0
+
+
+def load_tokenizer(path: str, revision: str | None = None) -> PreTrainedTokenizerBase:
+    """Loads a fast T5 tokenizer and restores byte fallback and the literal reading of special tokens.
+
+    transformers 5 turns characters without a piece into `<unk>`, where SentencePiece spells them in bytes, and reads
+    a literal `</s>` in an article as the end of the text.
+
+    Args:
+        path: Folder or hub id.
+        revision: Branch, tag or commit on the hub.
+
+    Returns:
+        The tokenizer; saved and loaded by others it falls back to transformers' behaviour.
+
+    Raises:
+        ValueError: If there is no such tokenizer, or it is no SentencePiece unigram model with `</s>` and padding.
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path, revision=revision, split_special_tokens=True)
+        model = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(
+            f"Cannot load a tokenizer from {path!r} (revision {revision or 'main'!r}): {reason} model.base must be a "
+            "folder with config.json and the tokenizer's files, or the hub id of an mT5, such as google/mt5-small."
+        ) from error
+    if model["type"] != "Unigram" or tokenizer.eos_token_id is None or tokenizer.pad_token_id is None:
+        raise ValueError(f"The tokenizer of {path!r} is a {model['type']} model; a unigram model with </s> is needed.")
+    _restore_sentencepiece(tokenizer, model["vocab"])
+    return tokenizer
+
+
+def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
+    """Names pieces, ids and scores; 16 hexadecimal digits."""
+    state = json.loads(tokenizer.backend_tokenizer.to_str())
+    return hashlib.sha256(json.dumps([state["model"], state["normalizer"]]).encode()).hexdigest()[:16]
+
+
+def _restore_sentencepiece(tokenizer: PreTrainedTokenizerBase, vocabulary: list[list]) -> None:
+    pieces = {piece for piece, _ in vocabulary}
+    bytes_ = {f"<0x{byte:02X}>" for byte in range(256)}
+    # The unigram model knows no piece types: unless they score low, "</s>" or "<0x41>" in a text are one piece to it.
+    hidden = {tokenizer.pad_token, tokenizer.eos_token, tokenizer.unk_token} | bytes_
+    lowest = min(score for piece, score in vocabulary if piece not in hidden) + _NEVER
+    scored = [(piece, lowest if piece in hidden else score) for piece, score in vocabulary]
+    backend = tokenizer.backend_tokenizer
+    backend.model = models.Unigram(scored, unk_id=tokenizer.unk_token_id, byte_fallback=bytes_ <= pieces)
+    backend.decoder = decoders.Sequence(
+        [decoders.ByteFallback(), decoders.Metaspace(replacement="▁", prepend_scheme="always")]
+    )

@@ -1,0 +1,112 @@
+"""Which rows of a corpus are usable: every other row is counted under the first reason that applies to it."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xxhash
+
+from datamodules.sources import Columns
+
+# The order is the order of the checks; the texts explain the reasons in the report.
+REASONS = {
+    "unreadable": "the line is no valid record",
+    "unknown_split": "the split column names none of the configured splits",
+    "not_text": "article or summary is no text, or holds no letter",
+    "empty_article": "the article is missing or blank",
+    "empty_summary": "the summary is missing or blank",
+    "summary_longer": "the summary is longer than its article",
+    "duplicate": "the same article stands earlier in the split",
+    "leak": "the same article stands in a split that judges this one",
+    "target_too_long": "the summary exceeds max_target_tokens (truncate_targets: drop)",
+}
+_LETTER = re.compile(r"[^\W\d_]")
+_SPACE = re.compile(r"\s+")
+
+
+def audit_row(article: Any, summary: Any) -> str:
+    """Judges one pair by itself.
+
+    Args:
+        article: The value of the article's column, of whatever type.
+        summary: The value of the summary's column.
+
+    Returns:
+        A key of `REASONS`, or "" for a usable row.
+    """
+    for value, reason in ((article, "empty_article"), (summary, "empty_summary")):
+        if value is None or (isinstance(value, str) and not value.strip()):
+            return reason
+    if not all(isinstance(value, str) and _LETTER.search(value) for value in (article, summary)):
+        return "not_text"
+    return "summary_longer" if len(summary.strip()) > len(article.strip()) else ""
+
+
+def article_key(article: str) -> int:
+    """Signed 64-bit hash of an article; equal for texts that differ only in case, spacing or Unicode form."""
+    text = _SPACE.sub(" ", unicodedata.normalize("NFC", article).casefold()).strip()
+    return xxhash.xxh64_intdigest(text.encode()) - 2**63
+
+
+def audit_batch(
+    rows: Mapping[str, Sequence[Any]], indices: Sequence[int], columns: Columns, known_splits: Sequence[str]
+) -> dict[str, list[Any]]:
+    """Brings raw rows to one form and judges each by itself; for `datasets.Dataset.map`.
+
+    Args:
+        rows: A batch of raw rows by column.
+        indices: Their positions in the split.
+        columns: The names of the raw columns.
+        known_splits: The legal values of the split column.
+
+    Returns:
+        Columns `id`, `article`, `summary` (text, "" for an unusable row), `problem` (see `audit_row`) and `key`.
+    """
+    articles, summaries = rows[columns.article], rows[columns.summary]
+    problems = [audit_row(*pair) for pair in zip(articles, summaries, strict=True)]
+    if columns.split:
+        pairs = zip(rows[columns.split], problems, strict=True)
+        problems = ["unknown_split" if value not in known_splits else problem for value, problem in pairs]
+    if "problem" in rows:
+        problems = [known or found for known, found in zip(rows["problem"], problems, strict=True)]
+    usable = [not problem for problem in problems]
+    return {
+        "id": [str(value) for value in (rows[columns.id] if columns.id else indices)],
+        "article": [text if good else "" for text, good in zip(articles, usable, strict=True)],
+        "summary": [text if good else "" for text, good in zip(summaries, usable, strict=True)],
+        "problem": problems,
+        "key": [article_key(text) if good else 0 for text, good in zip(articles, usable, strict=True)],
+    }
+
+
+def mark_duplicates(keys: np.ndarray, problems: np.ndarray, judges: np.ndarray) -> np.ndarray:
+    """Judges rows against each other.
+
+    Args:
+        keys: (rows,) int64 hashes of the articles.
+        problems: (rows,) reasons found so far, "" for none.
+        judges: (any,) int64 hashes of the usable articles in the splits that judge this one: validation and test for
+            train, test for validation. The row of the judged split gives way, so that published test sets stay whole.
+
+    Returns:
+        (rows,) the problems with `duplicate` and `leak` filled in.
+    """
+    usable = np.flatnonzero(problems == "")
+    _, first = np.unique(keys[usable], return_index=True)
+    repeated = np.ones(len(usable), dtype=bool)
+    repeated[first] = False
+    marked = problems.copy()
+    marked[usable[np.isin(keys[usable], judges)]] = "leak"
+    marked[usable[repeated]] = "duplicate"
+    return marked
+
+
+def count_problems(problems: np.ndarray) -> dict[str, int]:
+    """Rows by reason, in the order of `REASONS`; reasons that never apply are left out."""
+    counts = Counter(problems.tolist())
+    return {reason: counts[reason] for reason in REASONS if counts[reason]}

@@ -1,0 +1,267 @@
+"""How much of an mT5 is trained, and in which number formats the rest is held."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from torch import nn
+from transformers import AutoConfig, AutoModelForSeq2SeqLM, BitsAndBytesConfig, PreTrainedModel
+from transformers.modeling_layers import GradientCheckpointingLayer
+
+Adaptation = Literal["full", "lora", "dora", "qlora"]
+_WEIGHT_FILES = ("*.safetensors", "*.bin")
+
+
+@dataclass(frozen=True)
+class Lora:
+    """Low-rank adapters (Hu et al. 2021, arXiv:2106.09685).
+
+    Args:
+        rank: Rank of the update, at least 1.
+        alpha: The update is scaled by alpha / rank (alpha / sqrt(rank) with `rslora`); above 0.
+        dropout: Dropout before the adapters, in [0, 1).
+        targets: `all-linear` (every linear layer but the head) or names of layers, such as [q, v].
+        rslora: Rank-stabilised scaling (Kalajdzievski 2023, arXiv:2312.03732).
+
+    Raises:
+        ValueError: If a value is out of range.
+    """
+
+    rank: int = 16
+    alpha: float = 32
+    dropout: float = 0.05
+    targets: Literal["all-linear"] | list[str] = "all-linear"
+    rslora: bool = False
+
+    def __post_init__(self) -> None:
+        if self.rank < 1:
+            raise ValueError(f"lora.rank {self.rank} must be at least 1.")
+        if not self.alpha > 0:
+            raise ValueError(f"lora.alpha {self.alpha} must be above 0.")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"lora.dropout {self.dropout} must be in [0, 1).")
+        if not self.targets:
+            raise ValueError("lora.targets is empty; name layers such as [q, v], or all-linear.")
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """4-bit storage of the frozen linear layers (Dettmers et al. 2023, arXiv:2305.14314, section 3).
+
+    Args:
+        type: `nf4` (quantiles of a normal distribution) or `fp4`.
+        double: Quantise the scales too; saves 0.4 bit a parameter.
+    """
+
+    type: Literal["nf4", "fp4"] = "nf4"
+    double: bool = True
+
+
+@dataclass(frozen=True)
+class ParameterCount:
+    """Sizes of a model.
+
+    Attributes:
+        trainable: Parameters that an optimizer updates.
+        total: All parameters; 4-bit ones count as what they stand for.
+        four_bit: Parameters held in 4 bits.
+        weight_bytes: Memory of all parameters, quantisation scales included.
+    """
+
+    trainable: int
+    total: int
+    four_bit: int
+    weight_bytes: int
+
+
+def require_supported_precision(precision: str) -> None:
+    """Refuses number formats in which mT5 does not train.
+
+    Args:
+        precision: Lightning's name, such as `bf16-mixed`.
+
+    Raises:
+        ValueError: For fp16 and for pure half precision; says why.
+    """
+    if precision in ("16", "16-mixed", "16-true"):
+        raise ValueError(
+            f"trainer.precision {precision}: mT5 was pretrained in bf16, and its feed-forward outputs exceed the "
+            "greatest fp16 number (65,504), so that losses become NaN. Use bf16-mixed, or 32-true where the device "
+            "has no bf16."
+        )
+    if precision in ("bf16", "bf16-true"):
+        raise ValueError(
+            f"trainer.precision {precision} would hold the trained weights in bf16, whose 8 bits swallow most updates. "
+            "Use bf16-mixed: frozen weights are bf16 anyway."
+        )
+
+
+def load_base(
+    base: str, revision: str | None, adaptation: Adaptation, quantization: Quantization, device: torch.device
+) -> PreTrainedModel:
+    """Loads a pretrained encoder-decoder under the one dtype policy: trained weights fp32, frozen weights bf16 or 4-bit.
+
+    A folder that holds a `config.json` but no weights is initialised at random, always alike.
+
+    Args:
+        base: Folder or hub id.
+        revision: Branch, tag or commit on the hub.
+        adaptation: `full` loads fp32, `qlora` 4-bit, the others bf16.
+        quantization: Format of the 4-bit weights.
+        device: Where 4-bit weights are placed; others are left on the CPU for Lightning to move.
+
+    Returns:
+        The model in training mode, its head untied from its embeddings.
+
+    Raises:
+        ValueError: If the base cannot be loaded, or is no encoder-decoder.
+    """
+    if adaptation == "qlora":
+        _prepare_bitsandbytes(device)
+    options: dict[str, Any] = {"dtype": torch.float32 if adaptation == "full" else torch.bfloat16}
+    if adaptation == "qlora":
+        options |= {"quantization_config": _bitsandbytes_config(quantization), "device_map": {"": device}}
+    with tempfile.TemporaryDirectory() as folder:
+        if _lacks_weights(base):
+            initialize(base, folder)
+            path, revision = folder, None
+        else:
+            path = base
+        try:
+            model = AutoModelForSeq2SeqLM.from_pretrained(path, revision=revision, **options)
+        except (OSError, ValueError, KeyError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise ValueError(
+                f"Cannot load model.base {base!r} (revision {revision or 'main'!r}): {reason} It must be a folder with "
+                "config.json and safetensors, or the hub id of an mT5, such as google/mt5-small."
+            ) from error
+    # transformers 5 claims that mT5's head is tied; any later resize or tie would overwrite it with the embeddings.
+    model.config.tie_word_embeddings = False
+    return model.train()  # from_pretrained leaves eval mode, which silently disables dropout and checkpointing
+
+
+def initialize(config_folder: str, output: str, seed: int = 0) -> None:
+    """Writes a model with random weights, untied head included, that `from_pretrained` reads like any other.
+
+    Args:
+        config_folder: Folder or hub id with a `config.json`.
+        output: Folder for the model.
+        seed: Fixes the weights.
+    """
+    config = AutoConfig.from_pretrained(config_folder)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = AutoModelForSeq2SeqLM.from_config(config, dtype=torch.float32)
+        # Built from a configuration the head is the embedding itself; mT5's is a matrix of its own.
+        head = nn.Linear(config.d_model, config.vocab_size, bias=False)
+        nn.init.normal_(head.weight, std=config.d_model**-0.5)
+    model.set_output_embeddings(head)
+    model._tied_weights_keys = {
+        key: source for key, source in dict(model._tied_weights_keys or {}).items() if "lm_head" not in key
+    }
+    model.config.tie_word_embeddings = False
+    model.save_pretrained(output)
+
+
+def adapt(model: PreTrainedModel, adaptation: Adaptation, lora: Lora) -> PreTrainedModel | PeftModel:
+    """Makes the right parameters trainable.
+
+    Args:
+        model: From `load_base`.
+        adaptation: `full` trains everything; the others freeze it and add fp32 adapters.
+        lora: The adapters.
+
+    Returns:
+        `model`, or a `PeftModel` around it, in training mode.
+
+    Raises:
+        ValueError: If `lora.targets` names no layer of the model.
+    """
+    if adaptation == "full":
+        return model.requires_grad_(True).train()
+    model.requires_grad_(False)
+    settings = asdict(lora)
+    config = LoraConfig(
+        task_type="SEQ_2_SEQ_LM",
+        r=settings["rank"],
+        lora_alpha=settings["alpha"],
+        lora_dropout=settings["dropout"],
+        target_modules=settings["targets"],
+        use_rslora=settings["rslora"],
+        use_dora=adaptation == "dora",
+    )
+    try:
+        return get_peft_model(model, config).train()
+    except ValueError as error:
+        names = sorted({name.rsplit(".", 1)[-1] for name, layer in model.named_modules() if isinstance(layer, nn.Linear)})
+        raise ValueError(f"lora.targets {lora.targets}: {error} The model's linear layers are {names}.") from error
+
+
+def enable_gradient_checkpointing(model: nn.Module) -> None:
+    """Recomputes activations in the backward pass instead of keeping them; works with frozen embeddings."""
+    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+
+
+def require_gradient_checkpointing(model: nn.Module) -> None:
+    """Checks that checkpointing is really on: a block in eval mode skips it without a word.
+
+    Raises:
+        RuntimeError: If any block would keep its activations.
+    """
+    blocks = [block for block in model.modules() if isinstance(block, GradientCheckpointingLayer)]
+    idle = [block for block in blocks if not (block.gradient_checkpointing and block.training)]
+    if not blocks or idle:
+        raise RuntimeError(
+            f"Gradient checkpointing was asked for, but is off in {len(idle)} of {len(blocks)} blocks "
+            "(a block in eval mode ignores it)."
+        )
+
+
+def count_parameters(model: nn.Module) -> ParameterCount:
+    """Counts each parameter once, 4-bit ones by what they stand for."""
+    trainable = total = four_bit = size = 0
+    for parameter in model.parameters():
+        state = getattr(parameter, "quant_state", None)
+        count = state.shape.numel() if state is not None else parameter.numel()
+        total += count
+        trainable += count if parameter.requires_grad else 0
+        size += parameter.numel() * parameter.element_size()
+        if state is not None:
+            four_bit += count
+            size += sum(part.numel() * part.element_size() for part in _scales(state))
+    return ParameterCount(trainable, total, four_bit, size)
+
+
+def _scales(state: Any) -> list[torch.Tensor]:
+    parts = [state.absmax, state.code]
+    return parts + (_scales(state.state2) if state.nested else [])
+
+
+def _bitsandbytes_config(quantization: Quantization) -> BitsAndBytesConfig:
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type=quantization.type,
+        bnb_4bit_use_double_quant=quantization.double,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )
+
+
+def _prepare_bitsandbytes(device: torch.device) -> None:
+    if device.type != "cpu":
+        return
+    import bitsandbytes.nn.modules as layers
+
+    # On CPUs with AVX512-BF16 a forward pass without gradients repacks the weights, and later gradients are wrong.
+    layers.has_avx512bf16 = lambda: False
+    warnings.filterwarnings("ignore", message=".*bitsandbytes.*not compiled with GPU.*")
+
+
+def _lacks_weights(base: str) -> bool:
+    folder = Path(base)
+    return (folder / "config.json").is_file() and not any(any(folder.glob(pattern)) for pattern in _WEIGHT_FILES)

@@ -1,0 +1,262 @@
+"""The model that is trained: an mT5, adapted, with its losses, generation and optimizer.
+
+Shapes: B rows, S source tokens, T target tokens, V vocabulary rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import lightning as L
+import torch
+from lightning.pytorch.cli import OptimizerCallable
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
+from transformers import GenerationConfig, PreTrainedTokenizerBase
+
+from lightning_modules.adaptation import (
+    Adaptation,
+    Lora,
+    ParameterCount,
+    Quantization,
+    adapt,
+    count_parameters,
+    enable_gradient_checkpointing,
+    load_base,
+    require_gradient_checkpointing,
+    require_supported_precision,
+)
+from lightning_modules.checkpointing import (
+    BASE_KEY,
+    base_fingerprint,
+    load_trainable_state,
+    require_same_base,
+    trainable_state,
+)
+from lightning_modules.evaluation import EvaluatedSummary, Evaluation
+from lightning_modules.generation import (
+    Generation,
+    decode,
+    ended,
+    generation_config,
+    sentinel_ids,
+    starts_with_sentinel,
+)
+from lightning_modules.losses import IGNORED_LABEL, mean_token_loss, token_losses
+from lightning_modules.optimization import Schedule, apply_current_settings, build_scheduler
+
+if TYPE_CHECKING:
+    from datamodules.collate import SummarizationBatch
+
+
+class Seq2SeqModule(L.LightningModule):
+    """Fine-tunes an encoder-decoder to summarise.
+
+    Args:
+        base: Folder or hub id of the pretrained model, such as `google/mt5-small`. A folder with a `config.json` and
+            no weights is initialised at random.
+        revision: Branch, tag or commit on the hub.
+        adaptation: What is trained: `full` all parameters, `lora` adapters on bf16 weights, `dora` the same with
+            decomposed magnitudes (Liu et al. 2024, arXiv:2402.09353), `qlora` adapters on 4-bit weights.
+        lora: The adapters.
+        quantization: The 4-bit format of `qlora`.
+        generation: How summaries are generated.
+        optimizer: Class and settings of the optimizer; its learning rate is the peak.
+        schedule: Course of the learning rate.
+        label_smoothing: In [0, 1).
+        gradient_checkpointing: Recompute activations in the backward pass: less memory, about a third more time.
+
+    Raises:
+        ValueError: If a number is out of range.
+    """
+
+    strict_loading = True  # of the trained parameters: `load_state_dict` compares every name and shape
+
+    def __init__(
+        self,
+        base: str,
+        revision: str | None = None,
+        adaptation: Adaptation = "qlora",
+        lora: Lora = Lora(),
+        quantization: Quantization = Quantization(),
+        generation: Generation = Generation(),
+        optimizer: OptimizerCallable = lambda parameters: torch.optim.AdamW(parameters, lr=1e-3, weight_decay=0.0),
+        schedule: Schedule = Schedule(),
+        label_smoothing: float = 0.0,
+        gradient_checkpointing: bool = False,
+    ) -> None:
+        super().__init__()
+        if not 0 <= label_smoothing < 1:
+            raise ValueError(f"model.label_smoothing {label_smoothing} must be in [0, 1).")
+        self.base, self.revision = base, revision
+        self.adaptation, self.lora, self.quantization = adaptation, lora, quantization
+        self.generation = generation
+        self.optimizer, self.schedule = optimizer, schedule
+        self.label_smoothing, self.gradient_checkpointing = label_smoothing, gradient_checkpointing
+        self.model: Any = None
+        self.evaluation = Evaluation()
+        self._base_identity: dict[str, Any] = {}
+        self._resumed = False
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The data module's tokenizer: there is only one."""
+        return self.trainer.datamodule.tokenizer  # type: ignore[attr-defined]
+
+    @property
+    def parameter_count(self) -> ParameterCount:
+        """Sizes of the loaded model."""
+        return count_parameters(self.model)
+
+    # -- set-up ------------------------------------------------------------------------------------------------------
+
+    def setup(self, stage: str) -> None:
+        """Refuses precisions that give NaN, before anything is loaded."""
+        require_supported_precision(str(self.trainer.precision))
+
+    def configure_model(self) -> None:
+        """Loads the base and attaches the adapters; once."""
+        if self.model is not None:
+            return
+        device = self.trainer.strategy.root_device
+        model = load_base(self.base, self.revision, self.adaptation, self.quantization, device)
+        rows = model.get_output_embeddings().weight.shape[0]
+        if len(self.tokenizer) > rows:
+            raise ValueError(
+                f"The tokenizer has {len(self.tokenizer)} pieces, but model.base {self.base!r} only {rows} rows. "
+                "Use the tokenizer that belongs to the model (leave data.tokenizer out)."
+            )
+        self._base_identity = {
+            "name": self.base,
+            "revision": self.revision,
+            "commit": getattr(model.config, "_commit_hash", None),
+            "fingerprint": base_fingerprint(model),
+            "tokenizer": self.trainer.datamodule.tokenizer_fingerprint,  # type: ignore[attr-defined]
+            "vocabulary_rows": rows,
+        }
+        if self.gradient_checkpointing:
+            enable_gradient_checkpointing(model)
+        self.model = adapt(model, self.adaptation, self.lora)
+
+    def configure_optimizers(self) -> Any:
+        """Optimizer over the trainable parameters, scheduler stepped each optimizer step."""
+        optimizer = self.optimizer([p for p in self.model.parameters() if p.requires_grad])
+        scheduler = build_scheduler(self.schedule, optimizer, self.trainer.estimated_stepping_batches)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def on_fit_start(self) -> None:
+        """Reports what is trained."""
+        count = self.parameter_count
+        rank_zero_info(
+            f"{self.adaptation}: {count.trainable:,} of {count.total:,} parameters trained "
+            f"({count.trainable / count.total:.2%}), {count.four_bit:,} held in 4 bits, "
+            f"weights {count.weight_bytes / 2**20:,.0f} MiB."
+        )
+        for logger in self.loggers:
+            logger.log_hyperparams({f"parameters/{name}": value for name, value in vars(count).items()})
+
+    def on_train_start(self) -> None:
+        """Checks that checkpointing is on, and lets the current optimizer settings win over a checkpoint's."""
+        if self.gradient_checkpointing:
+            require_gradient_checkpointing(self.model)
+        if self._resumed:
+            changed = apply_current_settings(self.optimizers(use_pl_optimizer=False), self.lr_schedulers())  # type: ignore[arg-type]
+            for name, (before, now) in changed.items():
+                rank_zero_info(f"Optimizer setting {name}: the checkpoint had {before}, the configuration's {now} wins.")
+
+    # -- training ----------------------------------------------------------------------------------------------------
+
+    def forward(self, batch: SummarizationBatch) -> torch.Tensor:
+        """Logits (B, T, V) of the labels of a batch."""
+        labels = batch["labels"]
+        decoder_input_ids = labels.new_full(labels.shape, self.tokenizer.pad_token_id)
+        decoder_input_ids[:, 1:] = labels[:, :-1].masked_fill(labels[:, :-1] == IGNORED_LABEL, self.tokenizer.pad_token_id)
+        return self.model(
+            input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], decoder_input_ids=decoder_input_ids
+        ).logits
+
+    def training_step(self, batch: SummarizationBatch, batch_idx: int) -> torch.Tensor:
+        """Mean loss of a batch, logged overall and by language."""
+        losses = token_losses(self(batch), batch["labels"], self.label_smoothing)
+        loss = mean_token_loss(losses, batch["labels"])
+        rows = len(batch["ids"])
+        self.log("train/loss", loss, prog_bar=True, batch_size=rows)
+        for language in sorted(set(batch["languages"])):
+            chosen = [index for index, code in enumerate(batch["languages"]) if code == language]
+            part = mean_token_loss(losses[chosen].detach(), batch["labels"][chosen])
+            self.log(f"train/loss/{language}", part, batch_size=len(chosen))
+        return loss
+
+    # -- evaluation --------------------------------------------------------------------------------------------------
+
+    def on_validation_epoch_start(self) -> None:
+        """Begins to collect."""
+        self.evaluation = Evaluation()
+
+    def validation_step(self, batch: SummarizationBatch, batch_idx: int) -> None:
+        """Collects losses and generated summaries."""
+        losses = token_losses(self(batch), batch["labels"])
+        self.evaluation.add_losses(losses, batch["labels"] != IGNORED_LABEL, batch["languages"])
+        self.evaluation.summaries += self.summarize(batch)
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs `val/*`."""
+        self._log_evaluation("val", lead=False)
+
+    on_test_epoch_start = on_validation_epoch_start
+    test_step = validation_step
+
+    def on_test_epoch_end(self) -> None:
+        """Logs `test/*`, with the scores of the articles' first words beside the model's."""
+        self._log_evaluation("test", lead=True)
+
+    def predict_step(self, batch: SummarizationBatch, batch_idx: int) -> list[EvaluatedSummary]:
+        """Summaries of a batch."""
+        return self.summarize(batch)
+
+    def summarize(self, batch: SummarizationBatch) -> list[EvaluatedSummary]:
+        """Generates a summary for each row of a batch."""
+        ids = self.model.generate(
+            input_ids=batch["input_ids"],
+            attention_mask=batch["attention_mask"],
+            generation_config=self._generation_config(),
+        )
+        columns = zip(
+            batch["ids"],
+            batch["languages"],
+            batch["articles"],
+            batch["summaries"],
+            decode(ids, self.tokenizer),
+            ended(ids, self.tokenizer.eos_token_id),
+            starts_with_sentinel(ids, sentinel_ids(self.tokenizer)),
+            strict=True,
+        )
+        return [EvaluatedSummary(*row) for row in columns]
+
+    def _generation_config(self) -> GenerationConfig:
+        return generation_config(self.generation, self.tokenizer, self._base_identity["vocabulary_rows"])
+
+    def _log_evaluation(self, stage: str, lead: bool) -> None:
+        self.evaluation = self.evaluation.gathered()
+        for name, value in self.evaluation.metrics(lead).items():
+            # Equal on all devices already, since the evaluation is gathered.
+            self.log(f"{stage}/{name}", value, prog_bar=name in ("loss", "rougeL"), rank_zero_only=False)
+
+    # -- checkpoints -------------------------------------------------------------------------------------------------
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """The trained parameters only."""
+        return trainable_state(self.model)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> None:  # type: ignore[override]
+        """Loads trained parameters; every name and shape must fit."""
+        load_trainable_state(self.model, state_dict)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds the identity of base and tokenizer."""
+        checkpoint[BASE_KEY] = self._base_identity
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuses a checkpoint of another base, tokenizer or program."""
+        require_same_base(checkpoint.get(BASE_KEY), self._base_identity)
+        self._resumed = True

@@ -1,0 +1,33 @@
+"""Words of a text in any script: what ROUGE and the baselines count."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_WORD = re.compile(r"[^\W_]+")
+# Languages whose I has no dot: plain lower-casing would turn I into i and İ into two characters.
+_DOTLESS_I = ("tr", "az")
+
+
+def lowercase(text: str, language: str) -> str:
+    """Lower-cases NFC text by the rules of a language; in Turkish and Azerbaijani I becomes ı and İ becomes i.
+
+    Example:
+        >>> lowercase("ISPARTA İzmir", "tr")
+        'ısparta izmir'
+    """
+    text = unicodedata.normalize("NFC", text)
+    if language in _DOTLESS_I:
+        text = text.replace("I", "ı").replace("İ", "i")
+    return text.lower()
+
+
+def words(text: str) -> list[str]:
+    """Runs of letters and digits of any script; an apostrophe separates a Turkish name from its suffix.
+
+    Example:
+        >>> words("Ankara'da kar, -3°C")
+        ['Ankara', 'da', 'kar', '3', 'C']
+    """
+    return _WORD.findall(unicodedata.normalize("NFC", text))

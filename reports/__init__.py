@@ -1,0 +1,1 @@
+"""Figures and pages from recorded data; imports no training code."""

@@ -1,0 +1,92 @@
+"""Trains, evaluates and predicts: `python train.py {fit,validate,test,predict,prepare} --config FILE ...`.
+
+Without arguments: `fit --config configs/quickstart.yaml`. `configs/default.yaml` lies under every configuration.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from pathlib import Path
+
+import lightning as L
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+
+from callbacks.graceful_stop import GracefulStop
+from callbacks.random_state import RandomState
+from callbacks.run_folder import place_run
+from callbacks.run_record import RunRecord
+from lightning_modules.adaptation import require_supported_precision
+from lightning_modules.checkpointing import OzetCheckpointIO
+
+ROOT = Path(__file__).resolve().parent
+SUBCOMMANDS = ("fit", "validate", "test", "predict", "prepare")
+
+
+class Trainer(L.Trainer):
+    """Lightning's trainer with one more command."""
+
+    def prepare(self, model: L.LightningModule, datamodule: L.LightningDataModule) -> None:
+        """Download, check and encode the data into the cache and print the report, without training."""
+        datamodule.prepare_data()
+
+
+class OzetCLI(LightningCLI):
+    """Wires configuration to classes."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Takes what two classes need from one place."""
+        parser.link_arguments("model.init_args.base", "data.init_args.tokenizer")
+        parser.link_arguments("model.init_args.revision", "data.init_args.revision")
+        parser.link_arguments("seed_everything", "data.init_args.seed")
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Lightning's, and `prepare`."""
+        return {**LightningCLI.subcommands(), "prepare": {"model", "datamodule"}}
+
+    def before_instantiate_classes(self) -> None:
+        """Refuses what cannot work, and places the run, before anything is built."""
+        config = self.config[self.subcommand]
+        require_supported_precision(str(config.trainer.precision))
+        if self.subcommand != "prepare":
+            place_run(config)
+
+    def after_instantiate_classes(self) -> None:
+        """Makes every checkpoint go through our reading and writing."""
+        self.trainer.strategy.checkpoint_io = OzetCheckpointIO()
+
+
+def main(args: list[str] | None = None) -> OzetCLI:
+    """Runs the command line.
+
+    Args:
+        args: Arguments; those of the process if None.
+    """
+    if args is None and len(sys.argv) == 1:
+        args = ["fit", "--config", str(ROOT / "configs/quickstart.yaml")]
+    defaults = {"default_config_files": [str(ROOT / "configs/default.yaml")]}
+    return OzetCLI(
+        subclass_mode_model=True,
+        subclass_mode_data=True,
+        save_config_callback=RunRecord,
+        seed_everything_default=0,
+        trainer_class=Trainer,
+        trainer_defaults={"callbacks": [RandomState(), GracefulStop()]},
+        parser_kwargs={name: defaults for name in SUBCOMMANDS},
+        args=args,
+    )
+
+
+def _raised_here(error: BaseException) -> bool:
+    """Whether our own code raised: then the message is for the user, and where it came from is not."""
+    return Path(traceback.extract_tb(error.__traceback__)[-1].filename).is_relative_to(ROOT)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (ValueError, OSError) as error:
+        if not _raised_here(error):
+            raise
+        sys.exit(f"error: {error}")
