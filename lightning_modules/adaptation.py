@@ -102,18 +102,31 @@ def require_supported_precision(precision: str) -> None:
         )
 
 
+def frozen_dtype(precision: str) -> torch.dtype:
+    """Format of weights that are not trained: bf16 under `bf16-mixed`, else fp32 (CPUs are slow in bf16)."""
+    return torch.bfloat16 if precision == "bf16-mixed" else torch.float32
+
+
 def load_base(
-    base: str, revision: str | None, adaptation: Adaptation, quantization: Quantization, device: torch.device
+    base: str,
+    revision: str | None,
+    adaptation: Adaptation,
+    quantization: Quantization,
+    dtype: torch.dtype,
+    device: torch.device,
 ) -> PreTrainedModel:
-    """Loads a pretrained encoder-decoder under the one dtype policy: trained weights fp32, frozen weights bf16 or 4-bit.
+    """Loads a pretrained encoder-decoder under the one dtype policy.
+
+    Trained weights are fp32, frozen weights `dtype`, frozen linear layers of `qlora` 4-bit, computing in `dtype`.
 
     A folder that holds a `config.json` but no weights is initialised at random, always alike.
 
     Args:
         base: Folder or hub id.
         revision: Branch, tag or commit on the hub.
-        adaptation: `full` loads fp32, `qlora` 4-bit, the others bf16.
+        adaptation: What will be trained.
         quantization: Format of the 4-bit weights.
+        dtype: From `frozen_dtype`.
         device: Where 4-bit weights are placed; others are left on the CPU for Lightning to move.
 
     Returns:
@@ -124,9 +137,9 @@ def load_base(
     """
     if adaptation == "qlora":
         _prepare_bitsandbytes(device)
-    options: dict[str, Any] = {"dtype": torch.float32 if adaptation == "full" else torch.bfloat16}
+    options: dict[str, Any] = {"dtype": torch.float32 if adaptation == "full" else dtype}
     if adaptation == "qlora":
-        options |= {"quantization_config": _bitsandbytes_config(quantization), "device_map": {"": device}}
+        options |= {"quantization_config": _bitsandbytes_config(quantization, dtype), "device_map": {"": device}}
     with tempfile.TemporaryDirectory() as folder:
         if _lacks_weights(base):
             initialize(base, folder)
@@ -243,12 +256,12 @@ def _scales(state: Any) -> list[torch.Tensor]:
     return parts + (_scales(state.state2) if state.nested else [])
 
 
-def _bitsandbytes_config(quantization: Quantization) -> BitsAndBytesConfig:
+def _bitsandbytes_config(quantization: Quantization, dtype: torch.dtype) -> BitsAndBytesConfig:
     return BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type=quantization.type,
         bnb_4bit_use_double_quant=quantization.double,
-        bnb_4bit_compute_dtype=torch.bfloat16,
+        bnb_4bit_compute_dtype=dtype,
     )
 
 

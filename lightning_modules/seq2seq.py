@@ -22,6 +22,7 @@ from lightning_modules.adaptation import (
     adapt,
     count_parameters,
     enable_gradient_checkpointing,
+    frozen_dtype,
     load_base,
     require_gradient_checkpointing,
     require_supported_precision,
@@ -118,8 +119,8 @@ class Seq2SeqModule(L.LightningModule):
         """Loads the base and attaches the adapters; once."""
         if self.model is not None:
             return
-        device = self.trainer.strategy.root_device
-        model = load_base(self.base, self.revision, self.adaptation, self.quantization, device)
+        dtype, device = frozen_dtype(str(self.trainer.precision)), self.trainer.strategy.root_device
+        model = load_base(self.base, self.revision, self.adaptation, self.quantization, dtype, device)
         rows = model.get_output_embeddings().weight.shape[0]
         if len(self.tokenizer) > rows:
             raise ValueError(
