@@ -7,6 +7,7 @@ from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger
 from rich.console import Console
 
 from reports.curves import draw_curves
@@ -42,9 +43,10 @@ class ClosingSummary(L.Callback):
     def _paths(self, trainer: L.Trainer) -> dict[str, str]:
         folder = Path(trainer.default_root_dir)
         paths = {"run": str(folder)}
-        metrics = [Path(logger.log_dir) / "metrics.csv" for logger in trainer.loggers if _writes_csv(logger)]
-        if metrics and metrics[0].is_file():
-            paths["curves"] = str(draw_curves(metrics[0], folder / "curves.png"))
+        if any(isinstance(logger, CSVLogger) for logger in trainer.loggers):
+            for logger in trainer.loggers:
+                logger.save()
+            paths["curves"] = str(draw_curves(folder, folder / "curves.png"))
         for callback in trainer.checkpoint_callbacks:
             if isinstance(callback, ModelCheckpoint):
                 for name, path in (("best", callback.best_model_path), ("last", callback.last_model_path)):
@@ -52,8 +54,3 @@ class ClosingSummary(L.Callback):
                         paths[f"{name} checkpoint"] = f"{path} ({Path(path).stat().st_size / 2**20:.1f} MiB)"
         return paths
 
-
-def _writes_csv(logger: Any) -> bool:
-    from lightning.pytorch.loggers import CSVLogger
-
-    return isinstance(logger, CSVLogger)

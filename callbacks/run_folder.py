@@ -37,7 +37,7 @@ def place_run(config: Namespace) -> Path:
     if checkpoint is not None and checkpoint.parent.name == "checkpoints":
         folder = checkpoint.parent.parent
     else:
-        folder = Path(os.environ.setdefault(_ENVIRONMENT_KEY, str(_new_folder(root))))
+        folder = _folder_of_all_devices(root)
     config.trainer.default_root_dir = str(folder)
     for logger in _configured(config.trainer.get("logger")):
         if logger.init_args.get("save_dir") in (None, "."):
@@ -63,10 +63,23 @@ def resolve_checkpoint(root: Path, path: str | None) -> Path | None:
     return Path(path)
 
 
+def _folder_of_all_devices(root: Path) -> Path:
+    if int(os.environ.get("LOCAL_RANK", 0)) == 0 or _ENVIRONMENT_KEY not in os.environ:
+        os.environ[_ENVIRONMENT_KEY] = str(_new_folder(root))
+    return Path(os.environ[_ENVIRONMENT_KEY])
+
+
 def _new_folder(root: Path) -> Path:
+    """Makes a folder that no other run has, not even one that starts at the same moment."""
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-    names = [stamp, *(f"{stamp}-{count}" for count in range(2, 100))]
-    return next(root / name for name in names if not (root / name).exists())
+    folder, count = root / stamp, 1
+    while True:
+        try:
+            folder.mkdir(parents=True)
+            return folder
+        except FileExistsError:
+            count += 1
+            folder = root / f"{stamp}-{count}"
 
 
 def _configured(value: object) -> list[Namespace]:

@@ -10,60 +10,62 @@ import torch
 
 
 class Throughput(L.Callback):
-    """Logs `perf/articles_per_s` (all devices, training steps only) and `perf/peak_memory_gib` (this device).
+    """Logs `perf/articles_per_s` (all devices), `perf/peak_memory_gib` and `perf/validation_peak_memory_gib` (this one).
 
-    The clock stops during validation and checkpoints. On a GPU the device is only asked to finish its work when a
-    number is logged, so that watching does not slow it.
+    Each record covers the steps since the one before it; there is one every `trainer.log_every_n_steps`. The clock
+    stops during validation and checkpoints. A GPU is only asked to finish its work when a number is logged, so that
+    watching does not slow it.
 
     Args:
-        every_n_steps: Batches over which the rate is measured; at least 1.
-        skip: Batches left out at the start, when caches are cold.
-
-    Raises:
-        ValueError: If `every_n_steps` is below 1.
+        skip: Batches left out at the start, when caches are cold; at least 0.
     """
 
-    def __init__(self, every_n_steps: int = 50, skip: int = 10) -> None:
-        if every_n_steps < 1:
-            raise ValueError(f"Throughput.every_n_steps {every_n_steps} must be at least 1.")
-        self.every_n_steps, self.skip = every_n_steps, skip
-        self._articles = self._batches = 0
+    def __init__(self, skip: int = 10) -> None:
+        self.skip = skip
+        self._batches = self._articles = 0
         self._seconds = 0.0
         self._started: float | None = None
+        self._peak = 0.0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Starts a new peak."""
-        self._started, self._articles, self._batches, self._seconds = None, 0, -self.skip, 0.0
-        if pl_module.device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(pl_module.device)
+        self._started, self._batches, self._articles, self._seconds = None, 0, 0, 0.0
+        self._take_peak(pl_module)
+        self._peak = 0.0
 
     def on_train_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int) -> None:
         """Starts the clock after a pause."""
-        if self._started is None:
+        if self._started is None and self._batches >= self.skip:
             self._started = time.perf_counter()
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Counts, and logs every so many batches."""
+        """Counts, and logs when Lightning does."""
         self._batches += 1
-        if self._batches <= 0:
-            self._started = None if self._batches == 0 else self._started
+        if self._started is None:
             return
         self._articles += len(batch["ids"]) * trainer.world_size
-        if self._batches < self.every_n_steps:
+        if trainer.global_step % trainer.log_every_n_steps or trainer.fit_loop.epoch_loop._should_accumulate():
             return
         self._pause(pl_module)
         pl_module.log("perf/articles_per_s", self._articles / self._seconds, prog_bar=True, batch_size=1)
         if pl_module.device.type == "cuda":
-            peak = torch.cuda.max_memory_allocated(pl_module.device) / 2**30
-            pl_module.log("perf/peak_memory_gib", peak, prog_bar=True, batch_size=1)
-        self._articles = self._batches = 0
-        self._seconds = 0.0
+            self._peak = max(self._peak, self._take_peak(pl_module))
+            pl_module.log("perf/peak_memory_gib", self._peak, prog_bar=True, batch_size=1)
+        self._articles, self._seconds = 0, 0.0
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Stops the clock."""
+        """Stops the clock, and takes the peak of training apart from that of validation."""
         self._pause(pl_module)
+        self._peak = max(self._peak, self._take_peak(pl_module))
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Logs the peak of a validation."""
+        peak = self._take_peak(pl_module)
+        if pl_module.device.type == "cuda" and not trainer.sanity_checking:
+            for logger in trainer.loggers:
+                logger.log_metrics({"perf/validation_peak_memory_gib": peak}, step=trainer.global_step)
 
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         """Stops the clock."""
@@ -75,3 +77,12 @@ class Throughput(L.Callback):
                 torch.cuda.synchronize(pl_module.device)
             self._seconds += time.perf_counter() - self._started
             self._started = None
+
+    @staticmethod
+    def _take_peak(pl_module: L.LightningModule) -> float:
+        """Peak of the memory allocated by tensors since the last call, in GiB; 0 on a CPU."""
+        if pl_module.device.type != "cuda":
+            return 0.0
+        peak = torch.cuda.max_memory_allocated(pl_module.device) / 2**30
+        torch.cuda.reset_peak_memory_stats(pl_module.device)
+        return peak

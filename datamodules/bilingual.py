@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,7 @@ class BilingualDataModule(L.LightningDataModule):
             ("eval_batch_size", eval_batch_size, 1),
             ("temperature", temperature, 1),
             ("num_workers", num_workers, 0),
+            *((f"train_caps.{language}", cap, 0) for language, cap in (train_caps or {}).items()),
         ):
             if not value >= bound:
                 raise ValueError(f"data.{name} is {value}; it must be at least {bound}.")
@@ -122,10 +124,10 @@ class BilingualDataModule(L.LightningDataModule):
         """The encoded rows of `train`, `validation` or `test`.
 
         Raises:
-            ValueError: If no source has such a split.
+            ValueError: If no source has a usable row of it.
         """
-        if split not in self._splits:
-            raise ValueError(f"No source has a {split} split; it is needed here. Add one, or set `hold_out`.")
+        if not len(self._splits.get(split, ())):
+            raise ValueError(f"No source has a usable row of {split}; it is needed here. Add one, or set `hold_out`.")
         return self._splits[split]
 
     def train_dataloader(self) -> DataLoader:
@@ -148,12 +150,13 @@ class BilingualDataModule(L.LightningDataModule):
         return self.test_dataloader()
 
     def state_dict(self) -> dict[str, Any]:
-        """Position in the training rows: the epoch, the batches taken of it, and what makes their order."""
+        """Position in the training rows: the epoch, the batches taken of all of it, and what makes their order."""
         if self.trainer is None or self._train_sampler is None:
             return {}
         loop = self.trainer.fit_loop
         taken = loop.epoch_loop.batch_progress.current.ready
-        return {"epoch": self._train_sampler.epoch, "batch": taken, "order": self._order()}
+        sampler = self._train_sampler
+        return {"epoch": sampler.epoch, "batch": taken, "batches": len(sampler), "order": self._order()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Remembers the position for `train_dataloader`."""
@@ -174,13 +177,15 @@ class BilingualDataModule(L.LightningDataModule):
     def _continue(self, sampler: LengthBucketSampler, state: Mapping[str, Any]) -> None:
         changed = {key: (state["order"].get(key), now) for key, now in self._order().items()}
         changed = {key: pair for key, pair in changed.items() if pair[0] != pair[1]}
-        if changed and 0 < state["batch"] < len(sampler):
+        # Lightning cannot know that the sampler goes on exactly where the checkpoint stopped.
+        warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
+        finished = state["batch"] >= state["batches"]  # in the length of then: other settings make other lengths
+        if changed and state["batch"] > 0 and not finished:
             details = "; ".join(f"{key} was {old}, is {new}" for key, (old, new) in changed.items())
             raise ValueError(
                 f"The checkpoint stopped inside epoch {state['epoch']} (batch {state['batch']}), and its rows would "
                 f"come in another order now: {details}. Restore these, or resume from a checkpoint at an epoch's end."
             )
-        finished = state["batch"] >= len(sampler)
         sampler.resume_at(state["epoch"] + finished, 0 if finished else state["batch"])
 
     def _load(self) -> None:

@@ -60,7 +60,7 @@ def explain_hub_failure(source: SummarizationSource, split: str, cause: str) -> 
     """The message for a hub source that could not be opened: what was asked, why it failed, what to do."""
     asked = f"{source.describe()!r}, split {split!r}, revision {source.revision or 'main'!r}"
     remedy = "Check the id, the network and HF_HUB_OFFLINE; `python train.py prepare` fills the cache beforehand."
-    if "script" in cause.lower():
+    if "dataset script" in cause.lower():
         remedy = f"It is a loading script, which can no longer be run; try `revision: {PARQUET_BRANCH}`."
     if source.path in FALLBACKS:
         remedy += f" If it stays out of reach, use {FALLBACKS[source.path]} instead."

@@ -24,13 +24,13 @@ def read_rows(path: str, columns: Columns) -> Iterator[dict[str, str | None]]:
         columns: What the file calls its columns.
 
     Yields:
-        `id`, `split`, `article`, `summary` (None where the value is missing or no text) and `problem` (`unreadable` or
-        `not_text`, None for a row that looks right).
+        `id`, `split`, `article`, `summary` (None where the value is missing or no text) and `reading_problem`
+        (`unreadable` or `not_text`, None for a row that looks right).
 
     Raises:
         ValueError: If the file is no UTF-8 text, or no row has a column that `columns` names.
     """
-    rows = _read_json_lines(path) if path.endswith(".jsonl") else _read_delimited(path)
+    rows = _read_json_lines(path) if _suffix(path) == ".jsonl" else _read_delimited(path)
     seen: set[str] = set()
     readable = 0
     try:
@@ -40,7 +40,9 @@ def read_rows(path: str, columns: Columns) -> Iterator[dict[str, str | None]]:
                 seen.update(row)
             yield _rename(row, position, columns)
     except UnicodeDecodeError as error:
-        raise ValueError(f"Cannot read {path!r} as UTF-8 text: {error}. Convert it, or remove the bad bytes.") from error
+        raise ValueError(
+            f"Cannot read {path!r} as UTF-8 text: {error}. Convert it, or remove the bad bytes."
+        ) from error
     for role in ("article", "summary", "id", "split"):
         name = getattr(columns, role)
         if readable and name is not None and name not in seen:
@@ -48,10 +50,11 @@ def read_rows(path: str, columns: Columns) -> Iterator[dict[str, str | None]]:
 
 
 def fingerprint_files(paths: list[Path], extra: str = "") -> str:
-    """Names the content of files (and of the code that reads them) for the cache; 16 hexadecimal digits."""
+    """Names the content and kind of files (and the code that reads them) for the cache; 16 hexadecimal digits."""
     digest = hashlib.sha256(extra.encode())
     digest.update(Path(__file__).read_bytes())
     for path in paths:
+        digest.update(_suffix(str(path)).encode())
         with path.open("rb") as file:
             for block in iter(lambda: file.read(1 << 20), b""):
                 digest.update(block)
@@ -63,17 +66,24 @@ def _read_json_lines(path: str) -> Iterator[tuple[int, dict[str, Any] | None]]:
         for position, line in enumerate(file, start=1):
             if not line.strip():
                 continue
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError:
-                row = None
+            row = _parse(line)
             yield position, row if isinstance(row, dict) else None
+
+
+def _parse(line: str) -> Any:
+    try:
+        row = json.loads(line)
+        if "\\u" in line:
+            json.dumps(row, ensure_ascii=False).encode()  # fails for half an escaped emoji, which is no text
+    except (ValueError, RecursionError):
+        return None
+    return row
 
 
 def _read_delimited(path: str) -> Iterator[tuple[int, dict[str, Any] | None]]:
     csv.field_size_limit(sys.maxsize)  # the default of 128 KiB is less than a long article
     with open(path, encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file, delimiter="\t" if path.endswith(".tsv") else ",")
+        reader = csv.DictReader(file, delimiter="\t" if _suffix(path) == ".tsv" else ",")
         for position, row in enumerate(reader, start=2):
             # A key of None holds surplus cells: a stray separator has shifted the row.
             yield position, None if None in row else row
@@ -81,7 +91,7 @@ def _read_delimited(path: str) -> Iterator[tuple[int, dict[str, Any] | None]]:
 
 def _rename(row: dict[str, Any] | None, position: int, columns: Columns) -> dict[str, str | None]:
     if row is None:
-        return {"id": str(position), "split": None, "article": None, "summary": None, "problem": "unreadable"}
+        return {"id": str(position), "split": None, "article": None, "summary": None, "reading_problem": "unreadable"}
     article, summary = row.get(columns.article), row.get(columns.summary)
     is_text = all(value is None or isinstance(value, str) for value in (article, summary))
     identifier = row.get(columns.id) if columns.id else None
@@ -90,5 +100,9 @@ def _rename(row: dict[str, Any] | None, position: int, columns: Columns) -> dict
         "split": str(row[columns.split]) if columns.split and columns.split in row else None,
         "article": article if is_text else None,
         "summary": summary if is_text else None,
-        "problem": None if is_text else "not_text",
+        "reading_problem": None if is_text else "not_text",
     }
+
+
+def _suffix(path: str) -> str:
+    return Path(path).suffix.lower()

@@ -105,17 +105,20 @@ def _audit(source: SummarizationSource, num_proc: int | None) -> list[_Part]:
 def _hold_out(part: _Part) -> list[_Part]:
     # A hash of the article decides, so that a row never changes sides when the corpus grows.
     position = (_keys(part).astype(np.uint64) % np.uint64(10_000)) / 10_000
+    usable = part.problems == ""
     share = part.source.hold_out
     bounds = {"validation": (0, share), "test": (share, 2 * share), "train": (2 * share, 1)}
     parts = []
     for split in SPLITS:
         low, high = bounds[split]
-        chosen = np.flatnonzero((position >= low) & (position < high))
-        if not len(chosen):
+        inside = usable & (position >= low) & (position < high)
+        if not inside.any():
             raise ValueError(
-                f"hold_out {share} of the {len(part.rows)} rows of {part.source.describe()!r} leaves {split} empty; "
-                "raise it or give separate splits."
+                f"hold_out {share} of the {usable.sum()} usable rows of {part.source.describe()!r} leaves {split} "
+                "empty; change it or give separate splits."
             )
+        # Unusable rows have no key: they stay in train, to be counted there.
+        chosen = np.flatnonzero(inside | ~usable if split == "train" else inside)
         parts.append(_Part(part.source, split, part.rows.select(chosen), part.problems[chosen]))
     return parts
 
@@ -166,13 +169,13 @@ def _encode(
     rows = rows.map(
         encode_batch,
         batched=True,
-        fn_kwargs=dict(
-            tokenizer=tokenizer,
-            prefix=prefix,
-            max_source_tokens=encoding.max_source_tokens,
-            max_target_tokens=encoding.max_target_tokens,
-            truncate_targets=encoding.truncate_targets,
-        ),
+        fn_kwargs={
+            "tokenizer": tokenizer,
+            "prefix": prefix,
+            "max_source_tokens": encoding.max_source_tokens,
+            "max_target_tokens": encoding.max_target_tokens,
+            "truncate_targets": encoding.truncate_targets,
+        },
         num_proc=_processes(len(rows), num_proc),
         new_fingerprint=fingerprint,
         desc=f"Encoding {part.source.describe()} {part.split}",

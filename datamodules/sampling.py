@@ -49,7 +49,7 @@ def bucket_batches(
     Args:
         rows: Row numbers in random order.
         lengths: (all rows,) the length of each row.
-        batch_size: Rows in a batch; the last may hold fewer.
+        batch_size: Rows in a batch; one may hold fewer.
         rng: Source of randomness.
 
     Returns:
@@ -76,8 +76,8 @@ class LengthBucketSampler(Sampler[list[int]]):
         temperature: See `sample_epoch`.
         seed: Fixes the order of every epoch.
         rank: This device's number.
-        world_size: Number of devices. In training the last batches are repeated so that all devices take equally many
-            steps; in evaluation a device may get one batch fewer.
+        world_size: Number of devices. In training the epoch's first batches come once more at its end, so that all
+            devices take equally many steps; in evaluation a device may get one batch fewer.
     """
 
     def __init__(
@@ -135,11 +135,8 @@ def _draw(rows: np.ndarray, quota: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _round_to_sum(shares: np.ndarray) -> np.ndarray:
-    """Rounds to integers that keep the sum (largest remainder); no share falls to 0."""
-    floors = np.maximum(np.floor(shares).astype(int), 1)
+    """Rounds shares of at least 1 to integers that keep the sum (largest remainder)."""
+    floors = np.maximum(np.floor(shares).astype(int), 1)  # 1 may have come as 0.999...
     missing = round(shares.sum()) - floors.sum()
-    if missing < 0:
-        floors[np.argmax(floors)] += missing
-    else:
-        floors[np.argsort(floors - shares, kind="stable")[:missing]] += 1
+    floors[np.argsort(floors - shares, kind="stable")[:missing]] += 1
     return floors

@@ -13,9 +13,10 @@ from datamodules.hub_corpora import complete_hub_source, explain_hub_failure
 from datamodules.local_files import LOCAL_TEXT_SUFFIXES, fingerprint_files, read_rows
 
 SPLITS = ("train", "validation", "test")
+_LOCAL_SUFFIXES = (*sorted(LOCAL_TEXT_SUFFIXES), ".parquet")
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 RAW_FEATURES = datasets.Features(
-    {name: datasets.Value("string") for name in ("id", "split", "article", "summary", "problem")}
+    {name: datasets.Value("string") for name in ("id", "split", "article", "summary", "reading_problem")}
 )
 
 
@@ -72,7 +73,7 @@ class SummarizationSource:
         limits: Greatest number of rows of each split.
 
     Raises:
-        ValueError: If the language code, the share or a limit is not legal.
+        ValueError: If the language code, the share or a limit is not legal, or there is no train split to hold out of.
     """
 
     language: str
@@ -93,6 +94,8 @@ class SummarizationSource:
             )
         if not 0 <= self.hold_out < 0.5:
             raise ValueError(f"hold_out {self.hold_out} of source {self.path!r} must be in [0, 0.5).")
+        if self.hold_out and self.splits.train is None:
+            raise ValueError(f"hold_out of source {self.path!r} takes from the train split, but splits.train is null.")
         for split in SPLITS:
             limit = getattr(self.limits, split)
             if limit is not None and limit < 1:
@@ -153,60 +156,71 @@ def _load_local(source: SummarizationSource, split_name: str) -> datasets.Datase
             f"No file {str(path)!r} (source {source.path!r}, language {source.language}). Check the path; a split "
             "that does not exist is named null, as in `splits: {test: null}`."
         )
-    if _local_suffix(source.path) in LOCAL_TEXT_SUFFIXES:
-        rows = datasets.Dataset.from_generator(
-            read_rows,
-            features=RAW_FEATURES,
-            gen_kwargs={"path": str(path), "columns": source.columns},
-            fingerprint=fingerprint_files([path], extra=repr(source.columns)),
+    named = [name for name in (source.splits.train, source.splits.validation, source.splits.test) if name]
+    if len(named) > 1 and not (source.columns.split or "{split}" in source.path or source.hold_out):
+        raise ValueError(
+            f"Source {source.path!r} is one file, so its rows cannot be told apart by split. Give `columns: "
+            "{split: NAME}`, a path with `{split}` in it, `hold_out: 0.05` to set rows aside, or name all splits but "
+            "one null."
         )
-    else:
-        rows = _open_parquet(path)
-    if source.columns.split is None and "{split}" not in source.path and split_name != "train":
-        if source.splits == Splits():
-            raise ValueError(
-                f"Source {source.path!r} is one file, so its rows cannot be told apart by split. Give `columns: "
-                "{split: NAME}`, a path with `{split}` in it, or `hold_out: 0.05` to set rows aside."
-            )
+    suffix = _local_suffix(source.path)
+    if not suffix:
+        raise ValueError(f"Cannot read {str(path)!r}: its name must end in {', '.join(_LOCAL_SUFFIXES)}.")
+    rows = _open_text(path, source.columns) if suffix in LOCAL_TEXT_SUFFIXES else _open_parquet(path)
     return _only_split(rows, column_names(source).split, split_name, source)
 
 
 def _only_split(
     rows: datasets.Dataset, split_column: str | None, split_name: str, source: SummarizationSource
 ) -> datasets.Dataset:
-    if split_column is None:
+    if split_column is None or not len(rows):
         return rows
     _require_columns(source, rows)
     values = list(rows[split_column])
     names = [name for name in (source.splits.train, source.splits.validation, source.splits.test) if name]
     # Rows of no known split go to the first one, where validation counts them: they must not vanish unseen.
     wanted = {split_name} | ({value for value in values if value not in names} if split_name == names[0] else set())
-    kept = rows.select([index for index, value in enumerate(values) if value in wanted])
-    if not len(kept):
-        found = ", ".join(sorted({str(value) for value in values}))
+    if split_name not in values:
+        found = ", ".join(sorted({str(value) for value in values})[:10])
         raise ValueError(
             f"Source {source.describe()!r} ({source.language}) has no rows of split {split_name!r} in column "
             f"{split_column!r}; it has {found}. Correct `splits`, or name the split null."
         )
-    return kept
+    return rows.select([index for index, value in enumerate(values) if value in wanted])
+
+
+def _open_text(path: Path, columns: Columns) -> datasets.Dataset:
+    if next(read_rows(str(path), columns), None) is None:  # `from_generator` refuses to make an empty dataset
+        return datasets.Dataset.from_dict({name: [] for name in RAW_FEATURES}, features=RAW_FEATURES)
+    try:
+        return datasets.Dataset.from_generator(
+            read_rows,
+            features=RAW_FEATURES,
+            gen_kwargs={"path": str(path), "columns": columns},
+            fingerprint=fingerprint_files([path], extra=repr(columns)),
+        )
+    except datasets.exceptions.DatasetGenerationError as error:
+        if isinstance(error.__cause__, ValueError):  # from `read_rows`, which says what is wrong
+            raise error.__cause__ from None
+        raise
 
 
 def _open_parquet(path: Path) -> datasets.Dataset:
     try:
         return datasets.load_dataset("parquet", data_files=str(path), split="train")
-    except Exception as error:  # noqa: BLE001 - pyarrow and datasets raise many kinds; the message is what counts
+    except Exception as error:  # pyarrow and datasets raise many kinds; the message is what counts
         raise ValueError(f"Cannot read {str(path)!r} as Parquet: {_root_cause(error)}") from error
 
 
 def _load_hub(source: SummarizationSource, split_name: str) -> datasets.Dataset:
     if not _HUB_ID.fullmatch(source.path):
         raise ValueError(
-            f"path {source.path!r} is neither a readable file ({', '.join(sorted(LOCAL_TEXT_SUFFIXES))}, .parquet) "
+            f"path {source.path!r} is neither a readable file ({', '.join(_LOCAL_SUFFIXES)}) "
             "nor the id of a data set on the hub (owner/name)."
         )
     try:
         return datasets.load_dataset(source.path, source.name, split=split_name, revision=source.revision)
-    except Exception as error:  # noqa: BLE001 - hub errors are many; each ends in one message with the remedy
+    except Exception as error:  # hub errors are many; each ends in one message with the remedy
         raise ValueError(explain_hub_failure(source, split_name, _root_cause(error))) from error
 
 
@@ -223,7 +237,7 @@ def _require_columns(source: SummarizationSource, rows: datasets.Dataset) -> Non
 
 def _local_suffix(path: str) -> str:
     suffix = Path(path).suffix.lower()
-    return suffix if suffix in LOCAL_TEXT_SUFFIXES | {".parquet"} else ""
+    return suffix if suffix in _LOCAL_SUFFIXES else ""
 
 
 def _root_cause(error: BaseException) -> str:

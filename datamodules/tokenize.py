@@ -45,7 +45,8 @@ def leading_sentences(text: str) -> list[str]:
         >>> leading_sentences("Yağdı. Durdu! Bitti.")
         ['Yağdı. Durdu!', 'Yağdı.']
     """
-    return [text[: match.end()].strip() for match in _SENTENCE_END.finditer(text)][::-1]
+    text = text.strip()
+    return [text[: match.end()] for match in _SENTENCE_END.finditer(text) if match.end() < len(text)][::-1]
 
 
 def encode_target(
@@ -58,7 +59,7 @@ def encode_target(
         tokenizer: From `load_tokenizer`.
         limit: Greatest number of label ids, `</s>` included.
         truncate: `sentence` keeps the leading whole sentences that fit (and cuts inside the first if none does),
-            `token` cuts anywhere, `drop` is treated as `token` here: the caller removes rows that were too long.
+            `token` cuts anywhere, `drop` cuts as `token` does: the caller leaves out rows that were too long.
 
     Returns:
         The labels, ending in `</s>`, and the number of ids that the whole summary would take.

@@ -49,7 +49,9 @@ def audit_row(article: Any, summary: Any) -> str:
 
 def article_key(article: str) -> int:
     """Signed 64-bit hash of an article; equal for texts that differ only in case, spacing or Unicode form."""
-    text = _SPACE.sub(" ", unicodedata.normalize("NFC", article).casefold()).strip()
+    text = unicodedata.normalize("NFC", article).casefold()
+    text = text.replace("i\u0307", "i").replace("ı", "i")  # İ and I are capitals of i and ı in Turkish, not elsewhere
+    text = _SPACE.sub(" ", text).strip()
     return xxhash.xxh64_intdigest(text.encode()) - 2**63
 
 
@@ -72,8 +74,8 @@ def audit_batch(
     if columns.split:
         pairs = zip(rows[columns.split], problems, strict=True)
         problems = ["unknown_split" if value not in known_splits else problem for value, problem in pairs]
-    if "problem" in rows:
-        problems = [known or found for known, found in zip(rows["problem"], problems, strict=True)]
+    if "reading_problem" in rows:
+        problems = [known or found for known, found in zip(rows["reading_problem"], problems, strict=True)]
     usable = [not problem for problem in problems]
     return {
         "id": [str(value) for value in (rows[columns.id] if columns.id else indices)],
@@ -100,7 +102,7 @@ def mark_duplicates(keys: np.ndarray, problems: np.ndarray, judges: np.ndarray) 
     _, first = np.unique(keys[usable], return_index=True)
     repeated = np.ones(len(usable), dtype=bool)
     repeated[first] = False
-    marked = problems.copy()
+    marked = problems.astype(object)  # an array of fixed-width text would cut the new reasons short
     marked[usable[np.isin(keys[usable], judges)]] = "leak"
     marked[usable[repeated]] = "duplicate"
     return marked

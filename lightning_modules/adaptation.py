@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import warnings
 from dataclasses import asdict, dataclass
@@ -11,7 +12,7 @@ from typing import Any, Literal
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import nn
-from transformers import AutoConfig, AutoModelForSeq2SeqLM, BitsAndBytesConfig, PreTrainedModel
+from transformers import AutoConfig, AutoModelForSeq2SeqLM, BitsAndBytesConfig, GenerationConfig, PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 Adaptation = Literal["full", "lora", "dora", "qlora"]
@@ -140,6 +141,8 @@ def load_base(
     options: dict[str, Any] = {"dtype": torch.float32 if adaptation == "full" else dtype}
     if adaptation == "qlora":
         options |= {"quantization_config": _bitsandbytes_config(quantization, dtype), "device_map": {"": device}}
+    # It advises a setting that would leave the encoder's and the decoder's embeddings at random values.
+    logging.getLogger("transformers.modeling_utils").addFilter(_is_no_tying_advice)
     with tempfile.TemporaryDirectory() as folder:
         if _lacks_weights(base):
             initialize(base, folder)
@@ -156,6 +159,8 @@ def load_base(
             ) from error
     # transformers 5 claims that mT5's head is tied; any later resize or tie would overwrite it with the embeddings.
     model.config.tie_word_embeddings = False
+    # `generate` fills what its settings leave open from the base's own, such as an n-gram ban or a forced first token.
+    model.generation_config = GenerationConfig()
     return model.train()  # from_pretrained leaves eval mode, which silently disables dropout and checkpointing
 
 
@@ -273,6 +278,10 @@ def _prepare_bitsandbytes(device: torch.device) -> None:
     # On CPUs with AVX512-BF16 a forward pass without gradients repacks the weights, and later gradients are wrong.
     layers.has_avx512bf16 = lambda: False
     warnings.filterwarnings("ignore", message=".*bitsandbytes.*not compiled with GPU.*")
+
+
+def _is_no_tying_advice(record: logging.LogRecord) -> bool:
+    return "tied weights mapping" not in record.getMessage()
 
 
 def _lacks_weights(base: str) -> bool:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -98,13 +100,24 @@ class OzetCheckpointIO(TorchCheckpointIO):
     """Writes checkpoints so that a failure never costs the previous one, and reads only plain data."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        """Writes to a temporary file, then renames it.
+        """Writes to a temporary file in the same folder, then renames it.
+
+        Lightning's own lies in TMPDIR: if that is another disk, its "rename" copies over the previous checkpoint.
 
         Raises:
             OSError: If the disk is full; the message says what survives.
         """
+        path = Path(path)
+        temporary = path.with_name(f"{path.name}.tmp")
+        content = io.BytesIO()  # written straight to a file, torch.save hides what the disk says
+        torch.save(checkpoint, content)
         try:
-            super().save_checkpoint(checkpoint, path, storage_options)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("wb") as file:
+                file.write(content.getbuffer())
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                 raise
@@ -114,6 +127,8 @@ class OzetCheckpointIO(TorchCheckpointIO):
                 f"No space to save a checkpoint of {size / 2**20:,.0f} MiB as {path} ({error.strerror}). Earlier "
                 "checkpoints are untouched; free some space and go on with `--ckpt_path last`",
             ) from error
+        finally:
+            temporary.unlink(missing_ok=True)
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
         """Reads a checkpoint; never executes code that stands in it.

@@ -182,6 +182,7 @@ class Seq2SeqModule(L.LightningModule):
         loss = mean_token_loss(losses, batch["labels"])
         rows = len(batch["ids"])
         self.log("train/loss", loss, prog_bar=True, batch_size=rows)
+        self.log("train/learning_rate", self.trainer.optimizers[0].param_groups[0]["lr"], batch_size=rows)
         for language in sorted(set(batch["languages"])):
             chosen = [index for index, code in enumerate(batch["languages"]) if code == language]
             part = mean_token_loss(losses[chosen].detach(), batch["labels"][chosen])

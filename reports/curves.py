@@ -34,17 +34,27 @@ def read_metrics(path: Path) -> Series:
     return dict(series)
 
 
-def draw_curves(metrics: Path, output: Path) -> Path:
+def read_run(run: Path) -> Series:
+    """Reads all records of a run's folder; where a resumed run repeats a step, the later record counts."""
+    merged: dict[str, dict[int, float]] = defaultdict(dict)
+    versions = sorted(run.glob("metrics/version_*/metrics.csv"), key=lambda path: int(path.parent.name.split("_")[1]))
+    for version in versions:
+        for key, points in read_metrics(version).items():
+            merged[key].update(points)
+    return {key: sorted(points.items()) for key, points in merged.items()}
+
+
+def draw_curves(run: Path, output: Path) -> Path:
     """Draws the curves of a run by language.
 
     Args:
-        metrics: The run's `metrics.csv`.
+        run: The run's folder.
         output: Picture to write; its suffix chooses the format.
 
     Returns:
         `output`.
     """
-    series = read_metrics(metrics)
+    series = read_run(run)
     figure, axes = plt.subplots(1, len(_PANELS), figsize=(11, 4), layout="constrained")
     for axis, (title, prefixes) in zip(axes, _PANELS, strict=True):
         for prefix, (style, name) in prefixes.items():

@@ -1,0 +1,127 @@
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from unittest import mock
+
+import pytest
+import torch
+from jsonargparse import Namespace
+
+import callbacks.run_folder
+from callbacks.run_folder import DEFAULT_ROOT, place_run, resolve_checkpoint
+
+
+@pytest.fixture(autouse=True)
+def own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(tmp_path)
+    with mock.patch.dict(os.environ):  # place_run sets a variable, for further processes of the same run
+        os.environ.pop("OZET_RUN_FOLDER", None)
+        os.environ.pop("LOCAL_RANK", None)
+        yield
+
+
+def configuration(root: str | Path | None, checkpoint: str | None = None) -> Namespace:
+    return Namespace(
+        ckpt_path=checkpoint,
+        trainer=Namespace(
+            default_root_dir=None if root is None else str(root),
+            logger=[
+                Namespace(class_path="a.WandbLogger", init_args=Namespace(save_dir=".")),
+                Namespace(class_path="a.CSVLogger", init_args=Namespace(save_dir=None)),
+                Namespace(class_path="a.CSVLogger", init_args=Namespace(save_dir="elsewhere")),
+            ],
+            callbacks=[
+                Namespace(class_path="a.ModelCheckpoint", init_args=Namespace(dirpath=None)),
+                Namespace(class_path="a.ModelCheckpoint", init_args=Namespace(dirpath="elsewhere")),
+                Namespace(class_path="a.Throughput", init_args=Namespace()),
+            ],
+        ),
+    )
+
+
+def save_run(folder: Path, time: int, best: str = "best-step=5.ckpt") -> Path:
+    checkpoints = folder / "checkpoints"
+    checkpoints.mkdir(parents=True)
+    state = {"state_dict": {}, "callbacks": {"ModelCheckpoint": {"best_model_path": f"/gone/{best}"}}}
+    for name in ("last.ckpt", best):
+        torch.save(state, checkpoints / name)
+        os.utime(checkpoints / name, (time, time))
+    return checkpoints
+
+
+def test_a_new_run_gets_a_folder_of_its_own_and_everything_writes_there(tmp_path: Path) -> None:
+    config = configuration(tmp_path / "runs")
+    folder = place_run(config)
+    assert folder.parent == tmp_path / "runs"
+    assert config.ckpt_path is None
+    assert config.trainer.default_root_dir == str(folder)
+    assert [logger.init_args.save_dir for logger in config.trainer.logger] == [str(folder), str(folder), "elsewhere"]
+    first, second, other = config.trainer.callbacks
+    assert first.init_args.dirpath == str(folder / "checkpoints")
+    assert second.init_args.dirpath == "elsewhere"
+    assert "dirpath" not in other.init_args
+
+
+def test_without_a_root_runs_lie_under_the_default_one() -> None:
+    assert place_run(configuration(None)).parent == Path(DEFAULT_ROOT)
+
+
+@pytest.mark.parametrize("logger", [None, False, True])
+def test_a_run_without_configured_loggers_and_callbacks_is_placed_too(tmp_path: Path, logger: bool | None) -> None:
+    config = Namespace(trainer=Namespace(default_root_dir=str(tmp_path), logger=logger, callbacks=None))
+    assert place_run(config).parent == tmp_path
+    assert config.trainer.logger is logger
+
+
+def test_runs_that_start_in_the_same_second_never_share_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = mock.Mock()
+    now.now.return_value.strftime.return_value = "20260102-030405"
+    monkeypatch.setattr(callbacks.run_folder, "datetime", now)
+    with ThreadPoolExecutor(8) as pool:
+        folders = list(pool.map(callbacks.run_folder._new_folder, [tmp_path] * 150))
+    assert len(set(folders)) == 150
+    assert folders[0].name.startswith("20260102-030405")
+
+
+def test_further_processes_of_a_run_write_to_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = place_run(configuration(tmp_path))
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert place_run(configuration(tmp_path)) == first
+    assert list(tmp_path.iterdir()) == [first]
+
+
+@pytest.mark.parametrize(("which", "name"), [("last", "last.ckpt"), ("best", "best-step=5.ckpt")])
+def test_a_continued_run_writes_into_the_folder_of_the_newest_run(tmp_path: Path, which: str, name: str) -> None:
+    save_run(tmp_path / "z-older", 1_000)
+    checkpoints = save_run(tmp_path / "a-newer", 2_000)
+    config = configuration(tmp_path, which)
+    assert place_run(config) == tmp_path / "a-newer"
+    assert config.ckpt_path == str(checkpoints / name)
+    assert config.trainer.logger[0].init_args.save_dir == str(tmp_path / "a-newer")
+    assert config.trainer.callbacks[0].init_args.dirpath == str(checkpoints)
+
+
+def test_a_checkpoint_given_by_path_continues_its_run_whatever_the_root(tmp_path: Path) -> None:
+    checkpoints = save_run(tmp_path / "other" / "run", 1_000)
+    config = configuration(tmp_path / "runs", str(checkpoints / "best-step=5.ckpt"))
+    assert place_run(config) == tmp_path / "other" / "run"
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_checkpoint_outside_a_run_begins_a_new_one(tmp_path: Path) -> None:
+    file = tmp_path / "downloaded.ckpt"
+    file.touch()
+    config = configuration(tmp_path / "runs", str(file))
+    assert place_run(config).parent == tmp_path / "runs"
+    assert config.ckpt_path == str(file)
+
+
+@pytest.mark.parametrize("path", ["last", "best", "no/such.ckpt"])
+def test_a_checkpoint_that_does_not_exist_is_named_and_no_folder_made(tmp_path: Path, path: str) -> None:
+    with pytest.raises(ValueError, match=f"'{path}'"):
+        place_run(configuration(tmp_path / "runs", path))
+    assert list(tmp_path.iterdir()) == []
+    assert resolve_checkpoint(tmp_path, None) is None

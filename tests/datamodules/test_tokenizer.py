@@ -1,0 +1,85 @@
+import json
+import re
+import shutil
+
+import pytest
+import sentencepiece
+from sentencepiece import sentencepiece_model_pb2
+from tokenizers import Tokenizer, models
+from transformers import PreTrainedTokenizerFast
+
+from datamodules.tokenizer import load_tokenizer, tokenizer_fingerprint
+
+
+def ids_of(tokenizer, text):
+    return tokenizer(text, add_special_tokens=False).input_ids
+
+
+@pytest.mark.parametrize("text", ["𒀀 東京 😀", "Ağrı'da kar", "perché no", "a\u0301 ẞ ﷺ"])
+def test_characters_without_a_piece_survive_as_bytes(tiny_tokenizer, text):
+    ids = ids_of(tiny_tokenizer, text)
+    assert tiny_tokenizer.unk_token_id not in ids
+    normalised = tiny_tokenizer.backend_tokenizer.normalizer.normalize_str(text).replace("▁", " ").strip()
+    assert tiny_tokenizer.decode(ids).strip() == normalised
+
+
+def test_text_that_normalisation_leaves_alone_comes_back_as_it_was(tiny_tokenizer):
+    assert tiny_tokenizer.decode(ids_of(tiny_tokenizer, "𒀀 東京 😀")) == "𒀀 東京 😀"
+
+
+@pytest.mark.parametrize("text", ["</s>", "<pad>", "<unk>", "Son </s> değil", "a<pad>b", "<0x41> 0x41"])
+def test_literal_special_tokens_in_a_text_are_spelt_out(tiny_tokenizer, text):
+    ids = ids_of(tiny_tokenizer, text)
+    assert not {tiny_tokenizer.pad_token_id, tiny_tokenizer.eos_token_id, tiny_tokenizer.unk_token_id} & set(ids)
+    assert tiny_tokenizer.decode(ids) == text
+
+
+def test_ids_equal_those_of_the_sentencepiece_library(tiny_tokenizer, tiny_mt5, quickstart):
+    library = sentencepiece.SentencePieceProcessor(model_file=str(tiny_mt5 / "spiece.model"))
+    stories = [json.loads(line) for file in quickstart.glob("*.jsonl") for line in file.open(encoding="utf-8")]
+    sentences = [
+        part for story in stories for part in re.split(r"(?<=[.!?]) ", f"{story['article']} {story['summary']}")
+    ]
+    assert len(sentences) > 1000
+    assert tiny_tokenizer(sentences, add_special_tokens=False).input_ids == library.encode(sentences)
+
+
+def test_sentinels_are_the_last_hundred_pieces_in_falling_order(tiny_tokenizer):
+    assert [tiny_tokenizer.convert_tokens_to_ids(f"▁<extra_id_{number}>") for number in range(100)] == list(
+        range(7999, 7899, -1)
+    )
+    assert len(tiny_tokenizer) == 8000
+
+
+def test_special_ids_are_those_of_mt5(tiny_tokenizer):
+    ids = (tiny_tokenizer.pad_token_id, tiny_tokenizer.eos_token_id, tiny_tokenizer.unk_token_id)
+    assert ids == (0, 1, 2)
+
+
+def test_fingerprint_names_the_vocabulary(tiny_tokenizer, tiny_mt5, tmp_path):
+    again = load_tokenizer(str(shutil.copytree(tiny_mt5, tmp_path / "same")))
+    assert tokenizer_fingerprint(again) == tokenizer_fingerprint(tiny_tokenizer)
+
+    model = sentencepiece_model_pb2.ModelProto.FromString((tiny_mt5 / "spiece.model").read_bytes())
+    model.pieces[5000].piece += "x"
+    other = shutil.copytree(tiny_mt5, tmp_path / "other")
+    (other / "spiece.model").write_bytes(model.SerializeToString())
+    assert tokenizer_fingerprint(load_tokenizer(str(other))) != tokenizer_fingerprint(tiny_tokenizer)
+
+
+@pytest.mark.parametrize("create", [False, True], ids=["missing", "empty"])
+def test_folder_without_a_tokenizer_is_named_with_what_is_needed(tmp_path, create):
+    path = tmp_path / "model"
+    if create:
+        path.mkdir()
+    with pytest.raises(ValueError, match=f"{re.escape(str(path))}.*model.base must be a folder"):
+        load_tokenizer(str(path))
+
+
+def test_other_kinds_of_tokenizer_are_refused(tmp_path):
+    words = Tokenizer(models.WordLevel({"<unk>": 0, "</s>": 1, "<pad>": 2}, unk_token="<unk>"))
+    PreTrainedTokenizerFast(
+        tokenizer_object=words, unk_token="<unk>", eos_token="</s>", pad_token="<pad>"
+    ).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="WordLevel model; a unigram model with </s> is needed"):
+        load_tokenizer(str(tmp_path))

@@ -1,0 +1,116 @@
+import unicodedata
+
+import numpy as np
+import pytest
+
+from datamodules.sources import Columns
+from datamodules.validation import REASONS, article_key, audit_batch, audit_row, count_problems, mark_duplicates
+
+ARTICLE = "Vapur bu sabah limandan geç kalktı."
+
+
+@pytest.mark.parametrize(
+    ("article", "summary", "reason"),
+    [
+        (ARTICLE, "Vapur gecikti.", ""),
+        ("東京で雪が降った。", "東京で雪。", ""),
+        (ARTICLE, ARTICLE, ""),
+        (ARTICLE, f" {ARTICLE}\n", ""),
+        (None, "Vapur.", "empty_article"),
+        (" \n\t", "Vapur.", "empty_article"),
+        (None, None, "empty_article"),
+        (ARTICLE, None, "empty_summary"),
+        (ARTICLE, "\u00a0 ", "empty_summary"),
+        (ARTICLE, 3, "not_text"),
+        (["a"], "Vapur.", "not_text"),
+        (float("nan"), "Vapur.", "not_text"),
+        (ARTICLE, "12.3_4!", "not_text"),
+        ("...", "a", "not_text"),
+        (ARTICLE, ARTICLE + "!", "summary_longer"),
+    ],
+)
+def test_row_is_judged_by_itself(article, summary, reason):
+    assert audit_row(article, summary) == reason
+    assert reason in {"", *REASONS}
+
+
+@pytest.mark.parametrize(
+    "variant",
+    [
+        str.upper,
+        str.lower,
+        lambda text: f"\n {text.replace(' ', '  ')} ",
+        lambda text: unicodedata.normalize("NFD", text),
+    ],
+    ids=["upper", "lower", "spacing", "NFD"],
+)
+@pytest.mark.parametrize("text", ["Perché la città è chiusa", "İzmir'de IŞIK ısı: çığ, Ağrı", "Straße"])
+def test_key_is_the_same_for_variants_of_an_article(text, variant):
+    assert article_key(variant(text)) == article_key(text)
+
+
+def test_key_tells_articles_apart_and_fits_int64():
+    keys = [article_key(f"article {number}") for number in range(2000)]
+    assert len(set(keys)) == 2000
+    assert np.array(keys, dtype=np.int64).tolist() == keys
+    assert min(keys) < 0 < max(keys)
+
+
+def test_batch_brings_raw_rows_to_one_form():
+    rows = {"metin": [ARTICLE, None, ARTICLE], "özet": ["Vapur.", "x", 5], "no": [7, 8, 9]}
+    audited = audit_batch(rows, [0, 1, 2], Columns("metin", "özet", id="no"), ())
+    assert audited == {
+        "id": ["7", "8", "9"],
+        "article": [ARTICLE, "", ""],
+        "summary": ["Vapur.", "", ""],
+        "problem": ["", "empty_article", "not_text"],
+        "key": [article_key(ARTICLE), 0, 0],
+    }
+
+
+def test_rows_without_an_id_are_named_by_position():
+    rows = {"article": [ARTICLE] * 2, "summary": ["Vapur."] * 2}
+    assert audit_batch(rows, [40, 41], Columns(), ())["id"] == ["40", "41"]
+
+
+def test_problem_found_while_reading_comes_first_then_the_split():
+    rows = {
+        "article": [ARTICLE, None, None, ARTICLE],
+        "summary": ["Vapur.", None, None, "Vapur."],
+        "split": ["trian", "trian", None, "train"],
+        "reading_problem": [None, None, "unreadable", None],
+    }
+    audited = audit_batch(rows, range(4), Columns(split="split"), ("train",))
+    assert audited["problem"] == ["unknown_split", "unknown_split", "unreadable", ""]
+
+
+def test_column_that_happens_to_be_called_problem_decides_nothing():
+    rows = {"article": [ARTICLE], "summary": ["Vapur."], "problem": ["of the harbour"]}
+    assert audit_batch(rows, [0], Columns(), ())["problem"] == [""]
+
+
+def mark(keys, problems, judges=()):
+    return mark_duplicates(np.array(keys), np.array(problems), np.array(judges, dtype=np.int64)).tolist()
+
+
+def test_duplicates_keep_the_first():
+    assert mark([5, 6, 5, 5, 6], [""] * 5) == ["", "", "duplicate", "duplicate", "duplicate"]
+
+
+def test_unusable_row_is_neither_original_nor_duplicate():
+    assert mark([0, 5, 0, 5], ["unreadable", "not_text", "", ""]) == ["unreadable", "not_text", "", ""]
+
+
+def test_leaks_are_marked_and_duplicates_of_leaks_are_duplicates():
+    assert mark([5, 6, 5], [""] * 3, judges=[5, 9]) == ["leak", "", "duplicate"]
+
+
+def test_marking_leaves_the_given_problems_alone():
+    problems = np.array(["", ""])
+    mark_duplicates(np.array([1, 1]), problems, np.array([1]))
+    assert problems.tolist() == ["", ""]
+
+
+def test_counts_follow_the_order_of_the_reasons_and_leave_out_zeros():
+    problems = np.array(["leak", "", "unreadable", "leak", "duplicate"])
+    assert list(count_problems(problems).items()) == [("unreadable", 1), ("duplicate", 1), ("leak", 2)]

@@ -1,0 +1,100 @@
+"""What a user can get wrong ends in one clear message, before any expensive work."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from command_line import SAVE_EVERY_STEP, last_checkpoint, run, run_folder
+
+from lightning_modules.adaptation import initialize
+
+ONE_STEP = ("--trainer.max_steps=1", "--trainer.limit_val_batches=0")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("trained")
+    run("fit", root, *ONE_STEP, callbacks=(SAVE_EVERY_STEP,))
+    return root
+
+
+@pytest.fixture
+def copied_run(trained, tmp_path) -> Path:
+    shutil.copytree(trained, tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+@pytest.mark.parametrize(
+    "flag",
+    ["--model.adaptaton=lora", "--model.lora.rnk=4", "--data.batchsize=4", "--trainer.max_epoch=1", "--model.adaptation=qloar"],
+)
+def test_misspelt_key_or_choice_is_refused(tmp_path, flag, capsys):
+    with pytest.raises(SystemExit) as stop:
+        run("fit", tmp_path, flag)
+    assert stop.value.code == 2
+    assert flag.lstrip("-").split("=")[0].split(".")[-1] in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("precision", ["16-mixed", "16-true", "bf16-true"])
+def test_precision_that_gives_nan_is_refused_with_the_reason(tmp_path, precision):
+    with pytest.raises(ValueError, match="bf16-mixed"):
+        run("fit", tmp_path, f"--trainer.precision={precision}")
+
+
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--model.lora.rank=0", "rank 0 must be at least 1"),
+        ("--model.label_smoothing=1", "label_smoothing 1"),
+        ("--data.max_source_tokens=1", "max_source_tokens is 1; it must be at least 2"),
+        ("--data.temperature=0.5", "temperature is 0.5"),
+        ("--data.sources.language=turkish", "is not a language code"),
+    ],
+)
+def test_value_out_of_range_is_refused_with_its_bound(tmp_path, flag, message, capsys):
+    with pytest.raises((ValueError, SystemExit)) as refusal:
+        run("fit", tmp_path, flag)
+    assert message in str(refusal.value) + capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_missing_model_is_named(tmp_path):
+    with pytest.raises(ValueError, match="Cannot load a tokenizer from './no-such-model'"):
+        run("fit", tmp_path, "--model.base=./no-such-model")
+
+
+def test_last_without_a_run_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="There is no checkpoint 'last'"):
+        run("fit", tmp_path, "--ckpt_path=last")
+
+
+def test_damaged_checkpoint_is_refused(copied_run):
+    file = run_folder(copied_run) / "checkpoints" / "last.ckpt"
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    with pytest.raises(ValueError, match="damaged or of another program"):
+        run("fit", copied_run, f"--ckpt_path={file}")
+
+
+def test_foreign_checkpoint_is_refused(copied_run):
+    file = run_folder(copied_run) / "checkpoints" / "last.ckpt"
+    checkpoint = last_checkpoint(copied_run)
+    del checkpoint["base_model"]
+    torch.save(checkpoint, file)
+    with pytest.raises(ValueError, match="no checkpoint of ozet"):
+        run("fit", copied_run, f"--ckpt_path={file}")
+
+
+def test_checkpoint_on_another_base_is_refused_with_both_names(copied_run, tmp_path, tiny_mt5):
+    other = tmp_path / "other"
+    initialize(str(tiny_mt5), str(other), seed=1)
+    for name in ("spiece.model", "tokenizer_config.json"):
+        shutil.copy(tiny_mt5 / name, other)
+    with pytest.raises(ValueError, match=r"another base model: 'assets/tiny-mt5'.* but now it is '.*other'"):
+        run("fit", copied_run, "--ckpt_path=last", f"--model.base={other}")
+
+
+def test_checkpoint_of_other_adapters_is_refused(copied_run):
+    with pytest.raises(ValueError, match="other shapes"):
+        run("fit", copied_run, "--ckpt_path=last", "--model.lora.rank=8")
