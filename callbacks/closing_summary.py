@@ -10,6 +10,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 from rich.console import Console
 
+from callbacks.last_checkpoint import last_checkpoint
 from reports.curves import draw_curves
 
 
@@ -47,10 +48,12 @@ class ClosingSummary(L.Callback):
             for logger in trainer.loggers:
                 logger.save()
             paths["curves"] = str(draw_curves(folder, folder / "curves.png"))
-        for callback in trainer.checkpoint_callbacks:
-            if isinstance(callback, ModelCheckpoint):
-                for name, path in (("best", callback.best_model_path), ("last", callback.last_model_path)):
-                    if path:
-                        paths[f"{name} checkpoint"] = f"{path} ({Path(path).stat().st_size / 2**20:.1f} MiB)"
+        best = [callback.best_model_path for callback in trainer.checkpoint_callbacks if _is_monitored(callback)]
+        for name, path in (("best", best[0] if best else ""), ("last", str(last_checkpoint(trainer)))):
+            if Path(path).is_file():
+                paths[f"{name} checkpoint"] = f"{path} ({Path(path).stat().st_size / 2**20:.1f} MiB)"
         return paths
 
+
+def _is_monitored(callback: L.Callback) -> bool:
+    return isinstance(callback, ModelCheckpoint) and callback.monitor is not None

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import lightning as L
+
+from callbacks.last_checkpoint import last_checkpoint
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ class GracefulStop(L.Callback):
         if not received or trainer.fit_loop.epoch_loop._should_accumulate():
             return
         number = self._received or signal.SIGTERM
-        path = Path(trainer.default_root_dir) / "checkpoints" / "last.ckpt"
+        path = last_checkpoint(trainer)
         trainer.save_checkpoint(path)
         print(
             f"\n{signal.Signals(number).name}: saved step {trainer.global_step} as {path}. "
@@ -51,15 +52,15 @@ class GracefulStop(L.Callback):
         )
         raise SystemExit(128 + number)
 
-    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Restores the handlers."""
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Restores the handlers; later than this Lightning has already restored those before its own."""
         for number, handler in self._previous.items():
             signal.signal(number, handler)
         self._previous = {}
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         """Restores the handlers."""
-        self.teardown(trainer, pl_module, "fit")
+        self.on_train_end(trainer, pl_module)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if self._received is not None and number == signal.SIGINT:

@@ -216,7 +216,7 @@ class BilingualDataModule(L.LightningDataModule):
             self.rows(split).remove_columns(["source_tokens", "target_tokens"]),  # type: ignore[arg-type]
             sampler=sampler,
             batch_size=None,  # the sampler yields whole batches, and Lightning finds its `set_epoch` there
-            collate_fn=SummarizationCollator(self.tokenizer.pad_token_id, self.tokenizer.eos_token_id),
+            collate_fn=SummarizationCollator(self.tokenizer.pad_token_id, self.tokenizer.eos_token_id),  # type: ignore[arg-type]
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
@@ -226,7 +226,7 @@ class BilingualDataModule(L.LightningDataModule):
 
 
 def _require_known_languages(name: str, values: dict[str, Any] | None, sources: list[SummarizationSource]) -> None:
-    known = {source.language for source in sources}
+    known = list(dict.fromkeys(source.language for source in sources))
     for language in values or {}:
         if language not in known:
             raise ValueError(f"data.{name} names language {language!r}, but the sources have {', '.join(known)}.")

@@ -149,7 +149,7 @@ def column_names(source: SummarizationSource) -> Columns:
     return source.columns
 
 
-def _load_local(source: SummarizationSource, split_name: str) -> datasets.Dataset | None:
+def _load_local(source: SummarizationSource, split_name: str) -> datasets.Dataset:
     path = Path(source.path.replace("{split}", split_name))
     if not path.is_file():
         raise ValueError(

@@ -15,15 +15,14 @@ def configured(class_path: str, **init_args) -> dict:
     return {"class_path": class_path, "init_args": init_args}
 
 
-SAVE_EVERY_STEP = configured(
-    "lightning.pytorch.callbacks.ModelCheckpoint", save_top_k=0, save_last=True, every_n_train_steps=1
-)
-SAVE_AFTER_VALIDATION = configured(
-    "lightning.pytorch.callbacks.ModelCheckpoint", monitor="val/loss", filename="best-{step}", save_last=True
+SAVE_EVERY_STEP = (configured("callbacks.last_checkpoint.LastCheckpoint", every_n_steps=1),)
+SAVE_AFTER_VALIDATION = (
+    configured("lightning.pytorch.callbacks.ModelCheckpoint", monitor="val/loss", filename="best-{step}"),
+    configured("callbacks.last_checkpoint.LastCheckpoint"),
 )
 
 
-def run(subcommand: str, root: Path, *flags: str, callbacks: tuple[dict, ...] = (SAVE_AFTER_VALIDATION,)) -> None:
+def run(subcommand: str, root: Path, *flags: str, callbacks: tuple[dict, ...] = SAVE_AFTER_VALIDATION) -> None:
     """`python train.py SUBCOMMAND --config tests/conf/tiny.yaml FLAGS`, writing under `root`."""
     common = [f"--config={TINY}", f"--trainer.default_root_dir={root}"]
     main([subcommand, *common, f"--trainer.callbacks={json.dumps(list(callbacks))}", *flags])

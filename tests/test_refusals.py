@@ -15,7 +15,7 @@ ONE_STEP = ("--trainer.max_steps=1", "--trainer.limit_val_batches=0")
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("trained")
-    run("fit", root, *ONE_STEP, callbacks=(SAVE_EVERY_STEP,))
+    run("fit", root, *ONE_STEP, callbacks=SAVE_EVERY_STEP)
     return root
 
 

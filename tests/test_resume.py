@@ -42,8 +42,8 @@ def uninterrupted(tmp_path_factory) -> Path:
 def test_crashed_run_resumes_exactly(uninterrupted, tmp_path, step, saving, workers):
     crash = configured("interruptions.CrashAt", step=step)
     with pytest.raises(Crash):
-        run("fit", tmp_path, f"--data.num_workers={workers}", callbacks=(saving, crash))
-    run("fit", tmp_path, "--ckpt_path=last", f"--data.num_workers={workers}", callbacks=(saving,))
+        run("fit", tmp_path, f"--data.num_workers={workers}", callbacks=(*saving, crash))
+    run("fit", tmp_path, "--ckpt_path=last", f"--data.num_workers={workers}", callbacks=saving)
     assert_same_outcome(tmp_path, uninterrupted)
 
 
@@ -51,7 +51,7 @@ def test_crashed_run_resumes_exactly(uninterrupted, tmp_path, step, saving, work
 def test_signal_saves_at_the_end_of_the_step_and_resumes_exactly(uninterrupted, tmp_path, number, code, capsys):
     interrupt = configured("interruptions.SignalAt", step=4, number=int(number))
     with pytest.raises(SystemExit) as stop:
-        run("fit", tmp_path, callbacks=(SAVE_AFTER_VALIDATION, interrupt))
+        run("fit", tmp_path, callbacks=(*SAVE_AFTER_VALIDATION, interrupt))
     assert stop.value.code == code
     assert f"{number.name}: saved step 5" in capsys.readouterr().out
     assert last_checkpoint(tmp_path)["global_step"] == 5
@@ -65,7 +65,7 @@ def test_accumulated_run_stops_at_a_step_and_resumes_exactly(tmp_path):
     interrupt = configured("interruptions.SignalAt", step=1, number=int(signal.SIGTERM))
     run("fit", tmp_path / "whole", accumulate)
     with pytest.raises(SystemExit):
-        run("fit", tmp_path / "cut", accumulate, callbacks=(SAVE_AFTER_VALIDATION, interrupt))
+        run("fit", tmp_path / "cut", accumulate, callbacks=(*SAVE_AFTER_VALIDATION, interrupt))
     assert last_checkpoint(tmp_path / "cut")["global_step"] == 2
     run("fit", tmp_path / "cut", accumulate, "--ckpt_path=last")
     assert records(tmp_path / "cut")["train/loss"] == records(tmp_path / "whole")["train/loss"]
@@ -74,7 +74,7 @@ def test_accumulated_run_stops_at_a_step_and_resumes_exactly(tmp_path):
 def test_command_line_wins_over_the_checkpoint_and_says_so(tmp_path, capsys):
     with pytest.raises(Crash):
         crash = configured("interruptions.CrashAt", step=3)
-        run("fit", tmp_path, callbacks=(SAVE_EVERY_STEP, crash))
+        run("fit", tmp_path, callbacks=(*SAVE_EVERY_STEP, crash))
     before = records(tmp_path)["train/learning_rate"]
     run("fit", tmp_path, "--ckpt_path=last", "--model.optimizer.init_args.lr=0.002")
     after = records(tmp_path)["train/learning_rate"]
@@ -87,6 +87,6 @@ def test_command_line_wins_over_the_checkpoint_and_says_so(tmp_path, capsys):
 
 def test_changed_batch_size_is_refused_in_the_middle_of_an_epoch(tmp_path):
     with pytest.raises(Crash):
-        run("fit", tmp_path, callbacks=(SAVE_EVERY_STEP, configured("interruptions.CrashAt", step=2)))
+        run("fit", tmp_path, callbacks=(*SAVE_EVERY_STEP, configured("interruptions.CrashAt", step=2)))
     with pytest.raises(ValueError, match="batch_size was 4, is 2"):
         run("fit", tmp_path, "--ckpt_path=last", "--data.batch_size=2")

@@ -12,7 +12,7 @@ PREDICTIONS = configured("callbacks.prediction_writer.PredictionWriter")
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("trained")
-    run("fit", root, callbacks=(SAVE_AFTER_VALIDATION, configured("callbacks.closing_summary.ClosingSummary")))
+    run("fit", root, callbacks=(*SAVE_AFTER_VALIDATION, configured("callbacks.closing_summary.ClosingSummary")))
     return root
 
 
@@ -54,7 +54,7 @@ def test_test_reports_scores_beside_the_lead_baseline(trained):
 
 
 def test_predict_writes_every_row_once(trained):
-    run("predict", trained, "--ckpt_path=last", callbacks=(SAVE_AFTER_VALIDATION, PREDICTIONS))
+    run("predict", trained, "--ckpt_path=last", callbacks=(*SAVE_AFTER_VALIDATION, PREDICTIONS))
     rows = [json.loads(line) for line in (run_folder(trained) / "predictions.jsonl").read_text().splitlines()]
     assert len(rows) == 6
     assert {row["language"] for row in rows} == {"tr", "en"}

@@ -83,10 +83,11 @@ def test_buckets_of_like_length_waste_far_less_padding_than_random_batches():
     assert padding_share(bucket_batches(order, lengths, 8, rng), lengths) < random_share / 4
 
 
-def test_lengths_do_not_follow_the_position_in_the_epoch():
+def test_lengths_follow_neither_the_position_in_the_epoch_nor_the_batch_before():
     sampler = make_sampler(4000)
     means = [sampler.lengths[batch].mean() for batch in sampler]
     assert abs(np.corrcoef(means, np.arange(len(means)))[0, 1]) < 0.1
+    assert abs(np.corrcoef(means[:-1], means[1:])[0, 1]) < 0.1
 
 
 def test_evaluation_takes_every_row_once_longest_first():

@@ -77,6 +77,12 @@ def test_sentence_truncation_keeps_the_whole_sentences_that_fit(tiny_tokenizer, 
         assert length == len(ids_of(tiny_tokenizer, text)) + 1
 
 
+def test_sentence_that_would_lose_its_last_token_to_eos_does_not_count_as_fitting(tiny_tokenizer):
+    first, both = SENTENCES["en"][0], " ".join(SENTENCES["en"][:2])
+    labels, _ = encode_target(" ".join(SENTENCES["en"]), tiny_tokenizer, len(ids_of(tiny_tokenizer, both)), "sentence")
+    assert labels == [*ids_of(tiny_tokenizer, first), EOS]
+
+
 @pytest.mark.parametrize("language", SENTENCES)
 def test_first_sentence_that_does_not_fit_is_cut_inside(tiny_tokenizer, language):
     text = " ".join(SENTENCES[language])

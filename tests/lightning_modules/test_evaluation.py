@@ -70,6 +70,8 @@ def test_scoring_uses_the_casing_of_each_language() -> None:
         summaries=[summary("tr", "ISLAK", "ıslak"), summary("en", "ISLAND", "island")],
     ).metrics()
     assert metrics["rouge1/tr"] == metrics["rouge1/en"] == pytest.approx(100)
+    lead = Evaluation(summaries=[summary("tr", "yok", "ıslak", article="ISLAK yol")]).metrics(lead=True)
+    assert lead["lead_rouge1/tr"] == pytest.approx(100)
 
 
 def test_lead_scores_as_many_first_words_as_the_mean_reference_has() -> None:
