@@ -91,6 +91,7 @@ def main() -> None:
     parser.add_argument("--base", type=Path, required=True)
     parser.add_argument("--adaptation", default="qlora")
     parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--kill-at", type=float, default=0.6, help="share of the steps after which to kill -9; 0 = never")
     parser.add_argument("--work", type=Path, default=Path("runs/main_job"))
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--validation", type=int, default=200, help="validation pairs of each language")
@@ -116,8 +117,11 @@ def main() -> None:
         *extra,
     ]
     started = time.perf_counter()
-    train(command, root, kill_at=int(options.steps * 0.6), steps=options.steps)
-    train([*command, "--ckpt_path=last"], root, kill_at=None, steps=options.steps)
+    if options.kill_at:
+        train(command, root, kill_at=int(options.steps * options.kill_at), steps=options.steps)
+        train([*command, "--ckpt_path=last"], root, kill_at=None, steps=options.steps)
+    else:
+        train(command, root, kill_at=None, steps=options.steps)
     run = next(root.iterdir())
     result = summarize(read_run(run), options.steps) | {
         "adaptation": options.adaptation,
@@ -130,10 +134,16 @@ def main() -> None:
         "wandb_offline_folders": sorted(path.name for path in run.glob("wandb/offline-run-*")),
         "checkpoint_mib": (run / "checkpoints" / "last.ckpt").stat().st_size / 2**20,
     }
-    if options.test:
-        result["test"] = {str(suppress): evaluate(command, root, suppress) for suppress in (True, False)}
-    options.output.write_text(json.dumps(result, indent=1) + "\n")
+    write(options.output, result)
+    for suppress in (False, True) if options.test else ():
+        result.setdefault("test", {})[f"suppress_sentinels={suppress}"] = evaluate(command, root, suppress)
+        write(options.output, result)
     print(json.dumps({key: value for key, value in result.items() if key != "validation"}, indent=1))
+
+
+def write(path: Path, result: dict) -> None:
+    """Writes what is known so far, so that a run that is cut off keeps it."""
+    path.write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

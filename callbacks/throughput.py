@@ -43,7 +43,7 @@ class Throughput(L.Callback):
     ) -> None:
         """Counts, and logs when Lightning does."""
         self._batches += 1
-        if self._started is None:
+        if self._batches <= self.skip:
             return
         self._articles += len(batch["ids"]) * trainer.world_size
         if trainer.global_step % trainer.log_every_n_steps or trainer.fit_loop.epoch_loop._should_accumulate():
