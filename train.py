@@ -73,7 +73,7 @@ def main(args: list[str] | None = None) -> OzetCLI:
         seed_everything_default=0,
         trainer_class=Trainer,
         trainer_defaults={"callbacks": [RandomState(), GracefulStop()]},
-        parser_kwargs={name: defaults for name in SUBCOMMANDS},
+        parser_kwargs=dict.fromkeys(SUBCOMMANDS, defaults),
         args=args,
     )
 

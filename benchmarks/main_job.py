@@ -1,7 +1,7 @@
 """The main job on a GPU: train, kill with -9 in the middle, resume, test; writes a JSON of what was measured.
 
-Needs two Parquet files, tr-tbmm.parquet and en-xsum.parquet, with columns id, split, article, summary, and a model folder:
-a checkpoint, or only `config.json` and a tokenizer (then the weights are random, which shows speed and memory only).
+Needs two Parquet files, tr-tbmm.parquet and en-xsum.parquet, with columns id, split, article, summary, and a model
+folder: a checkpoint, or only `config.json` and a tokenizer (then the weights are random: speed and memory only).
 
     python benchmarks/main_job.py --pairs DIR --base DIR --adaptation qlora --steps 600 --output result.json
 
@@ -91,7 +91,9 @@ def main() -> None:
     parser.add_argument("--base", type=Path, required=True)
     parser.add_argument("--adaptation", default="qlora")
     parser.add_argument("--steps", type=int, default=600)
-    parser.add_argument("--kill-at", type=float, default=0.6, help="share of the steps after which to kill -9; 0 = never")
+    parser.add_argument(
+        "--kill-at", type=float, default=0.6, help="share of the steps after which to kill -9; 0 = never"
+    )
     parser.add_argument("--work", type=Path, default=Path("runs/main_job"))
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--validation", type=int, default=200, help="validation pairs of each language")

@@ -18,8 +18,8 @@ log = logging.getLogger(__name__)
 class GracefulStop(L.Callback):
     """On the first signal, finishes the optimizer step, saves `last.ckpt` and exits with 128 + the signal's number.
 
-    A second Ctrl-C stops at once, without saving. Where the step was one after which a validation is due, that validation
-    is left out, also on resume.
+    A second Ctrl-C stops at once, without saving. Where the step was one after which a validation is due, that
+    validation is left out, also on resume.
     """
 
     def __init__(self) -> None:
@@ -46,14 +46,16 @@ class GracefulStop(L.Callback):
             return
         self._received, self._saved = self._received or signal.SIGTERM, True
         path = last_checkpoint(trainer)
-        trainer.save_checkpoint(path)
+        trainer.save_checkpoint(path, weights_only=False)
         print(
             f"\n{signal.Signals(self._received).name}: saved step {trainer.global_step} as {path}. "
             "Continue with `--ckpt_path last`.",
             flush=True,
         )
 
-    def on_train_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         """Leaves; not earlier, since Lightning logs a step after `on_train_batch_end`."""
         self._leave()
 

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+from lightning.pytorch.callbacks import Checkpoint
 
 
-class LastCheckpoint(L.Callback):
+class LastCheckpoint(Checkpoint):
     """Saves `checkpoints/last.ckpt` after every validation, at each epoch's end, every so many steps, and at the end.
 
-    Lightning's `save_last` saves only when a best checkpoint is due, so that the last steps of a run may be lost.
+    Put it after the callback that keeps the best checkpoints, so that it records which is the best. Lightning's own
+    `save_last` saves only when a best checkpoint is due, so that the last steps of a run may be lost.
 
     Args:
         every_n_steps: Optimizer steps between saves; at least 1.
@@ -47,7 +49,7 @@ class LastCheckpoint(L.Callback):
 
     def _save(self, trainer: L.Trainer) -> None:
         if trainer.global_step != self._saved_step:
-            trainer.save_checkpoint(last_checkpoint(trainer))
+            trainer.save_checkpoint(last_checkpoint(trainer), weights_only=False)
             self._saved_step = trainer.global_step
 
 

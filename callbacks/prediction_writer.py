@@ -13,7 +13,10 @@ from lightning.pytorch.callbacks import BasePredictionWriter
 
 
 class PredictionWriter(BasePredictionWriter):
-    """Writes `predictions.jsonl` into the run's folder: one object a row, `predictions-RANK.jsonl` on several devices."""
+    """Writes `predictions.jsonl` into the run's folder, one object a row.
+
+    On several devices each writes its own rows to `predictions-RANK.jsonl`.
+    """
 
     def __init__(self) -> None:
         super().__init__(write_interval="batch")

@@ -37,7 +37,9 @@ class RandomState(L.Callback):
         """Remembers the states."""
         self._loaded = state_dict["ranks"]
 
-    def on_train_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         """Restores the states once."""
         if self._loaded is None:
             return
@@ -47,7 +49,8 @@ class RandomState(L.Callback):
 
 
 def _capture() -> dict[str, Any]:
-    name, keys, position, has_gauss, gauss = np.random.get_state()
+    numpy_state: Any = np.random.get_state()
+    name, keys, position, has_gauss, gauss = numpy_state
     return {
         "python": random.getstate(),
         # As lists, since a checkpoint may hold tensors and plain data only.

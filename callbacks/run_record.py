@@ -25,11 +25,16 @@ class RunRecord(SaveConfigCallback):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{**kwargs, "save_to_log_dir": False})
         self._differences: list[str] = []
+        self._resumed_at = 0
 
     def save_config(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Logs the configuration; the file is written by `on_fit_start`, when a resume's step is known."""
         for logger in trainer.loggers:
             logger.log_hyperparams(_flatten(self._resolved()))
+
+    def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Remembers the step, which the trainer takes over only after `on_fit_start`."""
+        self._resumed_at = checkpoint["global_step"]
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Writes the file."""
@@ -39,7 +44,7 @@ class RunRecord(SaveConfigCallback):
         folder.mkdir(parents=True, exist_ok=True)
         name = "config.yaml"
         if (folder / name).exists():
-            name = f"config-resumed-at-{trainer.global_step}.yaml"
+            name = f"config-resumed-at-{self._resumed_at}.yaml"
         (folder / name).write_text(self._text(), encoding="utf-8")
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

@@ -10,7 +10,7 @@ import torch
 
 
 class Throughput(L.Callback):
-    """Logs `perf/articles_per_s` (all devices), `perf/peak_memory_gib` and `perf/validation_peak_memory_gib` (this one).
+    """Logs `perf/articles_per_s` (all devices), `perf/peak_memory_gib` and `perf/validation_peak_memory_gib`.
 
     Each record covers the steps since the one before it; there is one every `trainer.log_every_n_steps`. The clock
     stops during validation and checkpoints. A GPU is only asked to finish its work when a number is logged, so that
@@ -33,7 +33,9 @@ class Throughput(L.Callback):
         self._take_peak(pl_module)
         self._peak = 0.0
 
-    def on_train_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         """Starts the clock after a pause."""
         if self._started is None and self._batches >= self.skip:
             self._started = time.perf_counter()

@@ -11,6 +11,9 @@ import wandb
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
+# How often records are written to the offline file.
+FLUSH_SECONDS = 1.0
+
 
 class ResumableWandbLogger(WandbLogger):
     """Logs online when a key is known and offline otherwise; a resumed run goes on as the same W&B run.
@@ -48,6 +51,8 @@ class ResumableWandbLogger(WandbLogger):
             resume=None if offline else "allow",
             # Said outright, since W&B has already read the environment when Lightning sets it.
             mode="offline" if offline else "online",
+            # W&B's own 15 seconds are what a killed run would lose.
+            settings=wandb.Settings(x_transaction_log_flush_interval=FLUSH_SECONDS),
             group=group,
             tags=tags,
         )

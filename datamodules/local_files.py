@@ -28,7 +28,8 @@ def read_rows(path: str, columns: Columns) -> Iterator[dict[str, str | None]]:
         (`unreadable` or `not_text`, None for a row that looks right).
 
     Raises:
-        ValueError: If the file is no UTF-8 text, or no row has a column that `columns` names.
+        ValueError: If the file is no UTF-8 text, a quotation mark is never closed, or no row has a column that
+            `columns` names.
     """
     rows = _read_json_lines(path) if _suffix(path) == ".jsonl" else _read_delimited(path)
     seen: set[str] = set()
@@ -42,6 +43,11 @@ def read_rows(path: str, columns: Columns) -> Iterator[dict[str, str | None]]:
     except UnicodeDecodeError as error:
         raise ValueError(
             f"Cannot read {path!r} as UTF-8 text: {error}. Convert it, or remove the bad bytes."
+        ) from error
+    except csv.Error as error:
+        raise ValueError(
+            f"Cannot read {path!r} as a table: {error}. A quotation mark that is never closed swallows all rows after "
+            "it; double or remove it."
         ) from error
     for role in ("article", "summary", "id", "split"):
         name = getattr(columns, role)
@@ -83,7 +89,7 @@ def _parse(line: str) -> Any:
 def _read_delimited(path: str) -> Iterator[tuple[int, dict[str, Any] | None]]:
     csv.field_size_limit(sys.maxsize)  # the default of 128 KiB is less than a long article
     with open(path, encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file, delimiter="\t" if _suffix(path) == ".tsv" else ",")
+        reader = csv.DictReader(file, delimiter="\t" if _suffix(path) == ".tsv" else ",", strict=True)
         for position, row in enumerate(reader, start=2):
             # A key of None holds surplus cells: a stray separator has shifted the row.
             yield position, None if None in row else row

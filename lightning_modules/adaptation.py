@@ -217,11 +217,13 @@ def adapt(model: PreTrainedModel, adaptation: Adaptation, lora: Lora) -> PreTrai
     try:
         return get_peft_model(model, config).train()
     except ValueError as error:
-        names = sorted({name.rsplit(".", 1)[-1] for name, layer in model.named_modules() if isinstance(layer, nn.Linear)})
+        names = sorted(
+            {name.rsplit(".", 1)[-1] for name, layer in model.named_modules() if isinstance(layer, nn.Linear)}
+        )
         raise ValueError(f"lora.targets {lora.targets}: {error} The model's linear layers are {names}.") from error
 
 
-def enable_gradient_checkpointing(model: nn.Module) -> None:
+def enable_gradient_checkpointing(model: PreTrainedModel) -> None:
     """Recomputes activations in the backward pass instead of keeping them; works with frozen embeddings."""
     model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
 

@@ -19,6 +19,8 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import nn
 
 BASE_KEY = "base_model"
+# Matrices that bitsandbytes leaves alone in mT5, so that a base has one fingerprint in every adaptation.
+_NEVER_QUANTIZED = ("shared.weight", "lm_head.weight", "wo.weight")
 # Rows of each embedding that enter the fingerprint: enough to tell models apart, little enough to take no time.
 _FINGERPRINT_ROWS = 512
 
@@ -58,13 +60,16 @@ def load_trainable_state(model: nn.Module, state: Mapping[str, torch.Tensor]) ->
 
 
 def base_fingerprint(model: nn.Module) -> str:
-    """Names the frozen base by samples of its embeddings and norms in bf16; 16 hexadecimal digits.
+    """Names the frozen base by its norms and by samples of the matrices that are never quantised, as bf16.
 
-    These are never quantised, so the base has one name in every adaptation. Taken before training.
+    Taken before training. A base that differs in its attention weights alone has the same name.
+
+    Returns:
+        16 hexadecimal digits, the same in every adaptation.
     """
     digest = hashlib.sha256()
     for name, parameter in sorted(model.named_parameters()):
-        if "lora_" in name or not (parameter.dim() == 1 or name.endswith(("shared.weight", "lm_head.weight"))):
+        if "lora_" in name or not (parameter.dim() == 1 or name.endswith(_NEVER_QUANTIZED)):
             continue
         step = max(parameter.shape[0] // _FINGERPRINT_ROWS, 1) if parameter.dim() > 1 else 1
         sample = parameter.detach()[::step].to("cpu", torch.bfloat16).contiguous()
@@ -169,7 +174,7 @@ def find_checkpoint(root: Path, which: str) -> Path:
     last = candidates[-1]
     if which == "last":
         return last
-    states = torch.load(last, map_location="cpu", weights_only=True, mmap=True)["callbacks"].values()
+    states = OzetCheckpointIO().load_checkpoint(last)["callbacks"].values()
     best = next((state["best_model_path"] for state in states if state.get("best_model_path")), None)
     # Only the name counts: the run may have been moved since.
     if best is None or not (last.parent / Path(best).name).is_file():

@@ -93,7 +93,9 @@ class Evaluation:
             chosen = [summary for summary in self.summaries if summary.language == language]
             by_language |= {f"{name}/{language}": value for name, value in _scores(chosen, language, lead).items()}
         names = dict.fromkeys(key.split("/")[0] for key in by_language)
-        means = {name: _mean([value for key, value in by_language.items() if key.split("/")[0] == name]) for name in names}
+        means = {
+            name: _mean([value for key, value in by_language.items() if key.split("/")[0] == name]) for name in names
+        }
         return by_language | means
 
 

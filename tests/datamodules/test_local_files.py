@@ -132,3 +132,10 @@ def test_fingerprint_follows_content_kind_and_columns_but_not_the_place(tmp_path
     assert fingerprint("elsewhere/b.csv", "text") == first
     others = [fingerprint("a.csv", "texts"), fingerprint("a.tsv", "text"), fingerprint("a.csv", "text", "columns")]
     assert len({first, *others}) == 4
+
+
+def test_quotation_mark_that_is_never_closed_is_refused(tmp_path):
+    path = tmp_path / "open.csv"
+    path.write_text('article,summary\nkar yağdı,kar\n"açık kaldı,özet\nbir,iki\n', encoding="utf-8")
+    with pytest.raises(ValueError, match="never closed"):
+        list(read_rows(str(path), Columns()))

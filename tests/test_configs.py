@@ -1,0 +1,110 @@
+"""Every configuration that ships is read by the real parser, and what a user misspells in one is refused."""
+
+from collections import Counter
+from pathlib import Path
+
+import datasets
+import pytest
+import transformers
+import yaml
+from command_line import TINY, parser
+
+from train import main
+
+ROOT = Path(__file__).parent.parent
+FILES = {
+    str(file.relative_to(ROOT)): file
+    for folder in ("configs", "benchmarks/configs", "tests/conf")
+    for file in sorted((ROOT / folder).rglob("*.yaml"))
+}
+# What a file about something else leaves open.
+BASE = "--model.base=assets/tiny-mt5"
+SOURCES = "--data.sources=[{language: tr, path: tr.jsonl}]"
+
+
+def parse(file: Path, *flags: str):
+    return parser().parse_args(["fit", *flags, f"--config={file}"])
+
+
+def plain(values: dict) -> dict:
+    return {key: value for key, value in values.items() if not isinstance(value, dict | list)}
+
+
+def test_every_file_is_found():
+    assert Counter(str(Path(name).parent) for name in FILES) == {
+        "configs": 2,
+        "configs/data": 8,
+        "configs/logger": 2,
+        "configs/model": 5,
+        "benchmarks/configs": 1,
+        "tests/conf": 1,
+    }
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_file_is_parsed_and_wins_over_the_defaults(name):
+    config = parse(FILES[name], BASE, SOURCES).fit
+    for section, values in yaml.safe_load(FILES[name].read_text(encoding="utf-8")).items():
+        for expected, found in (
+            (values, config[section]),
+            (values.get("init_args", {}), config[section].get("init_args")),
+        ):
+            assert {key: found[key] for key in plain(expected)} == plain(expected)
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name.startswith("configs/data/")])
+def test_data_file_is_complete_and_its_sources_are_legal(name):
+    config = parse(FILES[name], BASE, "--trainer.logger=false")
+    sources = parser().instantiate_classes(config).fit.data.sources
+    written = yaml.safe_load(FILES[name].read_text(encoding="utf-8"))["data"]["init_args"]["sources"]
+    assert [(source.language, source.path) for source in sources] == [(one["language"], one["path"]) for one in written]
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("configs/quickstart.yaml", ()),
+        ("configs/quickstart.yaml", ("trainer",)),
+        ("configs/quickstart.yaml", ("model", "init_args")),
+        ("configs/quickstart.yaml", ("model", "init_args", "lora")),
+        ("configs/quickstart.yaml", ("model", "init_args", "generation")),
+        ("configs/quickstart.yaml", ("model", "init_args", "schedule")),
+        ("configs/model/mt5_small_full.yaml", ("model", "init_args", "optimizer", "init_args")),
+        ("configs/data/tr_en.yaml", ("data", "init_args")),
+        ("configs/data/tr_en.yaml", ("data", "init_args", "sources", 1)),
+        ("configs/data/tr_en.yaml", ("data", "init_args", "sources", 1, "columns")),
+        ("configs/data/tr_en.yaml", ("data", "init_args", "sources", 1, "limits")),
+        ("configs/logger/csv.yaml", ("trainer", "logger", "init_args")),
+        ("configs/default.yaml", ("trainer", "logger", 0, "init_args")),
+        ("configs/default.yaml", ("trainer", "callbacks", 1, "init_args")),
+    ],
+)
+def test_misspelt_key_in_a_file_is_refused(name, place, tmp_path, capsys):
+    content = yaml.safe_load(FILES[name].read_text(encoding="utf-8"))
+    spot = content
+    for step in place:
+        spot = spot.setdefault(step, {}) if isinstance(spot, dict) else spot[step]
+    spot["misspelt"] = 1
+    file = tmp_path / "copy.yaml"
+    file.write_text(yaml.safe_dump(content), encoding="utf-8")
+    with pytest.raises(SystemExit) as stop:
+        parse(file, BASE, SOURCES)
+    assert stop.value.code == 2
+    assert "misspelt" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("question", ["--help", "--print_config"])
+def test_questions_touch_neither_hub_nor_disk(question, tmp_path, monkeypatch, capsys):
+    def touched(*args, **kwargs):
+        raise AssertionError(f"loads {args}")
+
+    monkeypatch.setattr(transformers.AutoModelForSeq2SeqLM, "from_pretrained", touched)
+    monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", touched)
+    monkeypatch.setattr(datasets, "load_dataset", touched)
+    file = ROOT / TINY
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stop:
+        main(["fit", f"--config={file}", "--model.base=nobody/no-such-model", question])
+    assert stop.value.code == 0
+    assert "usage:" in (said := capsys.readouterr().out) or "base: nobody/no-such-model" in said
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,50 @@
+"""The commands of README.md exist."""
+
+import re
+import shlex
+import sys
+from pathlib import Path
+from unittest import mock
+
+from command_line import parser
+
+from train import main
+
+ROOT = Path(__file__).parent.parent
+
+
+def commands(start: str) -> list[str]:
+    """The lines of README.md's bash blocks that begin so; never none."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8").replace("\\\n", " ")
+    lines = "".join(re.findall(r"^```bash\n(.*?)^```", text, re.MULTILINE | re.DOTALL)).splitlines()
+    found = [line for line in lines if line.startswith(start)]
+    assert found, start
+    return found
+
+
+def refused(command: str) -> bool:
+    arguments = shlex.split(command, comments=True)[2:]
+    try:
+        parser().parse_args(arguments)
+    except SystemExit as stop:
+        return bool(arguments and stop.code)  # without arguments: see below
+    return False
+
+
+def test_make_targets_exist():
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    named = {word for line in commands("make ") for word in shlex.split(line, comments=True)[1:] if "=" not in word}
+    assert named <= targets
+
+
+def test_commands_of_train_are_understood():
+    assert [command for command in commands("python train.py") if refused(command)] == []
+
+
+def test_without_arguments_the_quickstart_is_trained(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+    with mock.patch("train.OzetCLI") as cli:
+        main()
+    arguments = cli.call_args.kwargs["args"]
+    assert arguments == ["fit", "--config", str(ROOT / "configs/quickstart.yaml")]
+    assert parser().parse_args(arguments).fit.model.init_args.base == "assets/tiny-mt5"
