@@ -45,6 +45,9 @@ class OzetCLI(LightningCLI):
         """Lightning's, and `prepare`."""
         return {**LightningCLI.subcommands(), "prepare": {"model", "datamodule"}}
 
+    def _parse_ckpt_path(self) -> None:
+        """Leaves the configuration as it is: Lightning would let a checkpoint's settings win over the command line."""
+
     def before_instantiate_classes(self) -> None:
         """Refuses what cannot work, and places the run, before anything is built."""
         config = self.config[self.subcommand]

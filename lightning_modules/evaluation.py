@@ -12,7 +12,7 @@ from metrics.lead import lead_words, mean_word_count
 from metrics.rouge import rouge
 
 
-@dataclass(frozen=True)
+@dataclass  # not frozen: Lightning moves predictions to the CPU, which rebuilds them field by field
 class EvaluatedSummary:
     """One generated summary beside what it is judged by.
 
