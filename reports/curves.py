@@ -65,7 +65,7 @@ def draw_curves(run: Path, output: Path) -> Path:
                 axis.plot(
                     *zip(*points, strict=True), style, color=colour, label=label, marker="." if style == "-" else ""
                 )
-        axis.set(title=title, xlabel="optimizer step")
+        axis.set(title=title, xlabel="optimizer step", xlim=(0, None))
         axis.grid(alpha=0.3)
         if axis.lines:
             axis.legend(frameon=False)
