@@ -27,8 +27,9 @@ class Trainer(L.Trainer):
     """Lightning's trainer with one more command."""
 
     def prepare(self, model: L.LightningModule, datamodule: L.LightningDataModule) -> None:
-        """Download, check and encode the data into the cache and print the report, without training."""
+        """Download the base, download, check and encode the data, and print the report, without training."""
         datamodule.prepare_data()
+        model.prepare_data()
 
 
 class OzetCLI(LightningCLI):
@@ -52,8 +53,10 @@ class OzetCLI(LightningCLI):
         """Refuses what cannot work, and places the run, before anything is built."""
         config = self.config[self.subcommand]
         require_supported_precision(str(config.trainer.precision))
-        if self.subcommand != "prepare":
-            place_run(config)
+        if self.subcommand == "prepare":
+            config.trainer.logger = False
+        else:
+            place_run(config, self.subcommand)
 
     def after_instantiate_classes(self) -> None:
         """Makes every checkpoint go through our reading and writing."""
@@ -83,7 +86,8 @@ def main(args: list[str] | None = None) -> OzetCLI:
 
 def _raised_here(error: BaseException) -> bool:
     """Whether our own code raised: then the message is for the user, and where it came from is not."""
-    return Path(traceback.extract_tb(error.__traceback__)[-1].filename).is_relative_to(ROOT)
+    origin = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
+    return origin.is_relative_to(ROOT) and "site-packages" not in origin.parts
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ def evaluate(command: list[str], root: Path, suppress: bool) -> dict[str, float]
     """Runs `train.py test` on the last checkpoint; returns its metrics."""
     flags = ["--ckpt_path=last", f"--model.generation.suppress_sentinels={str(suppress).lower()}"]
     subprocess.run([sys.executable, str(ROOT / "train.py"), "test", *command, *flags], cwd=ROOT, check=True)
-    series = read_run(next(root.iterdir()))
+    series = read_run(next(root.iterdir()) / "test")
     return {key: points[-1][1] for key, points in series.items() if key.startswith("test/")}
 
 

@@ -15,14 +15,17 @@ DEFAULT_ROOT = "runs"
 _ENVIRONMENT_KEY = "OZET_RUN_FOLDER"
 
 
-def place_run(config: Namespace) -> Path:
+def place_run(config: Namespace, subcommand: str) -> Path:
     """Chooses the run's folder and points trainer, loggers and checkpoints at it.
 
     A new run gets `<trainer.default_root_dir>/<date-time>`. A run with a `ckpt_path` writes into the folder of the run
     that the checkpoint belongs to. `last` and `best` are looked up in the newest run under `default_root_dir`.
 
+    `validate`, `test` and `predict` log into a folder of their own in that of the run, so that its curves stay its own.
+
     Args:
         config: A subcommand's configuration; changed in place.
+        subcommand: `fit`, `validate`, `test` or `predict`.
 
     Returns:
         The folder.
@@ -41,7 +44,7 @@ def place_run(config: Namespace) -> Path:
     config.trainer.default_root_dir = str(folder)
     for logger in _configured(config.trainer.get("logger")):
         if logger.init_args.get("save_dir") in (None, "."):
-            logger.init_args.save_dir = str(folder)
+            logger.init_args.save_dir = str(folder if subcommand == "fit" else folder / subcommand)
     for callback in _configured(config.trainer.get("callbacks")):
         if callback.class_path.endswith("ModelCheckpoint") and callback.init_args.get("dirpath") is None:
             callback.init_args.dirpath = str(folder / "checkpoints")

@@ -10,6 +10,7 @@ from typing import Any
 import wandb
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
 # How often records are written to the offline file.
 FLUSH_SECONDS = 1.0
@@ -24,7 +25,7 @@ class ResumableWandbLogger(WandbLogger):
 
     Args:
         project: Name of the W&B project.
-        name: Name of the run on the dashboard; null takes the run folder's name.
+        name: Name of the run on the dashboard; null takes the last two folders of `save_dir`.
         save_dir: The run's folder; `train.py` fills it in.
         offline: True keeps everything on disk; null does so when no key is found in WANDB_API_KEY or ~/.netrc.
         group: Groups runs on the dashboard.
@@ -44,7 +45,7 @@ class ResumableWandbLogger(WandbLogger):
             offline = not has_key()
         super().__init__(
             project=project,
-            name=name or Path(save_dir).name,
+            name=name or "-".join(Path(save_dir).parts[-2:]),
             save_dir=save_dir,
             offline=offline,
             id=_run_id(Path(save_dir)),
@@ -64,10 +65,14 @@ class ResumableWandbLogger(WandbLogger):
 
 
 def has_key() -> bool:
-    """Whether W&B could log in without asking."""
+    """Whether W&B could log in without asking; a key that is no key counts as none, with a warning."""
     if os.environ.get("WANDB_MODE", "online") != "online":
         return False
-    return bool(wandb.login(prompt=False, verify=False))
+    try:
+        return bool(wandb.login(prompt=False, verify=False))
+    except wandb.errors.Error as error:
+        rank_zero_warn(f"W&B stays offline: {error}")
+        return False
 
 
 def _run_id(folder: Path) -> str | None:

@@ -200,6 +200,11 @@ class BilingualDataModule(L.LightningDataModule):
         trainer = self.trainer
         if trainer is not None and trainer.world_size > 1 and trainer._accelerator_connector.use_distributed_sampler:
             raise ValueError("Set trainer.use_distributed_sampler to false: this data module shares out its batches.")
+        if trainer is not None and not shuffle and len(rows) <= batch_size * (trainer.world_size - 1):
+            raise ValueError(
+                f"{len(rows)} {split} rows in batches of {batch_size} leave some of {trainer.world_size} devices "
+                "without any; lower data.eval_batch_size."
+            )
         return LengthBucketSampler(
             lengths=column(rows, "source_tokens").clip(max=self.encoding.max_source_tokens),
             languages=column(rows, "language"),

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from datamodules.sources import SummarizationSource
 
 XLSUM = "csebuetnlp/xlsum"
-# Both are loading scripts, which `datasets` refuses since version 4; the hub's converted branch holds their rows.
+# XL-Sum is a loading script, which `datasets` refuses since version 4; the hub's converted branch holds its rows.
 PARQUET_BRANCH = "refs/convert/parquet"
 
 # Configurations of XL-Sum by language code (Hasan et al. 2021, table 1).

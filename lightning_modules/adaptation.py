@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from huggingface_hub import snapshot_download
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoModelForSeq2SeqLM, BitsAndBytesConfig, GenerationConfig, PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
@@ -145,13 +148,14 @@ def load_base(
     logging.getLogger("transformers.modeling_utils").addFilter(_is_no_tying_advice)
     with tempfile.TemporaryDirectory() as folder:
         if _lacks_weights(base):
+            rank_zero_warn(f"model.base {base!r} holds no weights: the model is initialised at random.")
             initialize(base, folder)
             path, revision = folder, None
         else:
             path = base
         try:
             model = AutoModelForSeq2SeqLM.from_pretrained(path, revision=revision, **options)
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ValueError(
                 f"Cannot load model.base {base!r} (revision {revision or 'main'!r}): {reason} It must be a folder with "
@@ -162,6 +166,21 @@ def load_base(
     # `generate` fills what its settings leave open from the base's own, such as an n-gram ban or a forced first token.
     model.generation_config = GenerationConfig()
     return model.train()  # from_pretrained leaves eval mode, which silently disables dropout and checkpointing
+
+
+def download_base(base: str, revision: str | None) -> None:
+    """Fetches a base from the hub into its cache; does nothing for a folder.
+
+    Raises:
+        ValueError: If the hub has no such model or cannot be reached, and the cache does not hold it.
+    """
+    if Path(base).is_dir():
+        return
+    try:
+        snapshot_download(base, revision=revision, ignore_patterns=["*.h5", "*.msgpack", "*.ot", "*.onnx"])
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"Cannot download model.base {base!r} (revision {revision or 'main'!r}): {reason}") from error
 
 
 def initialize(config_folder: str, output: str, seed: int = 0) -> None:

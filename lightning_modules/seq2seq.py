@@ -6,6 +6,7 @@ Shapes: B rows, S source tokens, T target tokens, V vocabulary rows.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import lightning as L
@@ -21,6 +22,7 @@ from lightning_modules.adaptation import (
     Quantization,
     adapt,
     count_parameters,
+    download_base,
     enable_gradient_checkpointing,
     frozen_dtype,
     load_base,
@@ -110,6 +112,10 @@ class Seq2SeqModule(L.LightningModule):
         return count_parameters(self.model)
 
     # -- set-up ------------------------------------------------------------------------------------------------------
+
+    def prepare_data(self) -> None:
+        """Downloads the base, on one process of each node."""
+        download_base(self.base, self.revision)
 
     def setup(self, stage: str) -> None:
         """Refuses precisions that give NaN, before anything is loaded."""
@@ -225,7 +231,7 @@ class Seq2SeqModule(L.LightningModule):
         ids = self.model.generate(
             input_ids=batch["input_ids"],
             attention_mask=batch["attention_mask"],
-            generation_config=self._generation_config(),
+            generation_config=self._generation_config,
         )
         columns = zip(
             batch["ids"],
@@ -234,11 +240,16 @@ class Seq2SeqModule(L.LightningModule):
             batch["summaries"],
             decode(ids, self.tokenizer),
             ended(ids, self.tokenizer.eos_token_id),
-            starts_with_sentinel(ids, sentinel_ids(self.tokenizer)),
+            starts_with_sentinel(ids, self._sentinels),
             strict=True,
         )
         return [EvaluatedSummary(*row) for row in columns]
 
+    @cached_property
+    def _sentinels(self) -> list[int]:
+        return sentinel_ids(self.tokenizer)
+
+    @cached_property
     def _generation_config(self) -> GenerationConfig:
         return generation_config(self.generation, self.tokenizer, self._base_identity["vocabulary_rows"])
 

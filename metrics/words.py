@@ -33,3 +33,8 @@ def words(text: str) -> list[str]:
         ['Ankara', 'da', 'kar', '3', 'C']
     """
     return _WORD.findall(unicodedata.normalize("NFC", text))
+
+
+def word_spans(text: str) -> list[tuple[int, int]]:
+    """Where the words of a text begin and end in it."""
+    return [match.span() for match in _WORD.finditer(text)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
+from itertools import cycle
 from pathlib import Path
 
 import matplotlib
@@ -28,6 +29,8 @@ def read_metrics(path: Path) -> Series:
     series: Series = defaultdict(list)
     with path.open(newline="") as file:
         for row in csv.DictReader(file):
+            if not row["step"]:  # the last line of a killed run may be cut off
+                continue
             for key, value in row.items():
                 if value and key != "step":
                     series[key].append((int(row["step"]), float(value)))
@@ -59,7 +62,7 @@ def draw_curves(run: Path, output: Path) -> Path:
     for axis, (title, prefixes) in zip(axes, _PANELS, strict=True):
         for prefix, (style, name) in prefixes.items():
             keys = sorted(key for key in series if key.startswith(prefix))
-            for colour, key in zip(_COLOURS, keys, strict=False):
+            for colour, key in zip(cycle(_COLOURS), keys, strict=False):
                 points = series[key] if style == "-" else _smooth(series[key])
                 label = f"{key.rsplit('/', 1)[-1]} {name}"
                 axis.plot(

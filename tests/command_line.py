@@ -56,8 +56,8 @@ def run_folder(root: Path) -> Path:
     return folder
 
 
-def records(root: Path) -> dict[str, dict[int, float]]:
-    return {key: dict(points) for key, points in read_run(run_folder(root)).items()}
+def records(root: Path, stage: str = "") -> dict[str, dict[int, float]]:
+    return {key: dict(points) for key, points in read_run(run_folder(root) / stage).items()}
 
 
 def last_checkpoint(root: Path) -> dict:

@@ -47,7 +47,7 @@ def test_validate_repeats_the_scores_of_the_checkpoint(trained, capsys):
 
 def test_test_reports_scores_beside_the_lead_baseline(trained):
     run("test", trained, "--ckpt_path=best")
-    logged = records(trained)
+    logged = records(trained, "test")
     for language in ("tr", "en"):
         assert logged[f"test/rougeL/{language}"]
         assert max(logged[f"test/lead_rouge1/{language}"].values()) > 1
@@ -63,9 +63,10 @@ def test_predict_writes_every_row_once(trained):
 
 
 def test_prepare_prints_the_report_and_starts_no_run(tmp_path, capsys):
-    run("prepare", tmp_path / "runs")
+    run("prepare", tmp_path / "runs", "--trainer.logger=callbacks.wandb_logger.ResumableWandbLogger")
     assert "tr.jsonl" in capsys.readouterr().out
     assert not (tmp_path / "runs").exists()
+    assert not Path("wandb_run_id.txt").exists()
 
 
 @pytest.mark.parametrize("adaptation", ["full", "lora", "dora"])
@@ -74,4 +75,4 @@ def test_other_adaptations_train_and_reload(tmp_path, adaptation):
     run("fit", tmp_path, *few)
     expected = records(tmp_path)["val/loss"][2]
     run("validate", tmp_path, "--ckpt_path=last", *few)
-    assert records(tmp_path)["val/loss"][0] == expected
+    assert records(tmp_path, "validate")["val/loss"] == {0: expected}

@@ -52,7 +52,7 @@ def save_run(folder: Path, time: int, best: str = "best-step=5.ckpt") -> Path:
 
 def test_a_new_run_gets_a_folder_of_its_own_and_everything_writes_there(tmp_path: Path) -> None:
     config = configuration(tmp_path / "runs")
-    folder = place_run(config)
+    folder = place_run(config, "fit")
     assert folder.parent == tmp_path / "runs"
     assert config.ckpt_path is None
     assert config.trainer.default_root_dir == str(folder)
@@ -64,13 +64,13 @@ def test_a_new_run_gets_a_folder_of_its_own_and_everything_writes_there(tmp_path
 
 
 def test_without_a_root_runs_lie_under_the_default_one() -> None:
-    assert place_run(configuration(None)).parent == Path(DEFAULT_ROOT)
+    assert place_run(configuration(None), "fit").parent == Path(DEFAULT_ROOT)
 
 
 @pytest.mark.parametrize("logger", [None, False, True])
 def test_a_run_without_configured_loggers_and_callbacks_is_placed_too(tmp_path: Path, logger: bool | None) -> None:
     config = Namespace(trainer=Namespace(default_root_dir=str(tmp_path), logger=logger, callbacks=None))
-    assert place_run(config).parent == tmp_path
+    assert place_run(config, "fit").parent == tmp_path
     assert config.trainer.logger is logger
 
 
@@ -87,9 +87,9 @@ def test_runs_that_start_in_the_same_second_never_share_a_folder(
 
 
 def test_further_processes_of_a_run_write_to_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = place_run(configuration(tmp_path))
+    first = place_run(configuration(tmp_path), "fit")
     monkeypatch.setenv("LOCAL_RANK", "1")
-    assert place_run(configuration(tmp_path)) == first
+    assert place_run(configuration(tmp_path), "fit") == first
     assert list(tmp_path.iterdir()) == [first]
 
 
@@ -98,7 +98,7 @@ def test_a_continued_run_writes_into_the_folder_of_the_newest_run(tmp_path: Path
     save_run(tmp_path / "z-older", 1_000)
     checkpoints = save_run(tmp_path / "a-newer", 2_000)
     config = configuration(tmp_path, which)
-    assert place_run(config) == tmp_path / "a-newer"
+    assert place_run(config, "fit") == tmp_path / "a-newer"
     assert config.ckpt_path == str(checkpoints / name)
     assert config.trainer.logger[0].init_args.save_dir == str(tmp_path / "a-newer")
     assert config.trainer.callbacks[0].init_args.dirpath == str(checkpoints)
@@ -107,7 +107,7 @@ def test_a_continued_run_writes_into_the_folder_of_the_newest_run(tmp_path: Path
 def test_a_checkpoint_given_by_path_continues_its_run_whatever_the_root(tmp_path: Path) -> None:
     checkpoints = save_run(tmp_path / "other" / "run", 1_000)
     config = configuration(tmp_path / "runs", str(checkpoints / "best-step=5.ckpt"))
-    assert place_run(config) == tmp_path / "other" / "run"
+    assert place_run(config, "fit") == tmp_path / "other" / "run"
     assert not (tmp_path / "runs").exists()
 
 
@@ -115,13 +115,21 @@ def test_a_checkpoint_outside_a_run_begins_a_new_one(tmp_path: Path) -> None:
     file = tmp_path / "downloaded.ckpt"
     file.touch()
     config = configuration(tmp_path / "runs", str(file))
-    assert place_run(config).parent == tmp_path / "runs"
+    assert place_run(config, "fit").parent == tmp_path / "runs"
     assert config.ckpt_path == str(file)
 
 
 @pytest.mark.parametrize("path", ["last", "best", "no/such.ckpt"])
 def test_a_checkpoint_that_does_not_exist_is_named_and_no_folder_made(tmp_path: Path, path: str) -> None:
     with pytest.raises(ValueError, match=f"'{path}'"):
-        place_run(configuration(tmp_path / "runs", path))
+        place_run(configuration(tmp_path / "runs", path), "fit")
     assert list(tmp_path.iterdir()) == []
     assert resolve_checkpoint(tmp_path, None) is None
+
+
+def test_other_subcommands_log_into_a_folder_of_their_own(tmp_path: Path) -> None:
+    config = configuration(tmp_path)
+    folder = place_run(config, "test")
+    assert config.trainer.default_root_dir == str(folder)
+    saved = [logger.init_args.save_dir for logger in config.trainer.logger if "save_dir" in logger.init_args]
+    assert str(folder / "test") in saved

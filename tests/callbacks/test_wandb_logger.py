@@ -55,7 +55,7 @@ def test_the_run_id_is_on_disk_before_anything_is_logged_and_is_used_again(tmp_p
     assert len(written) == 8
     assert first.version == written
     assert first.name == "ozet"
-    assert first._wandb_init["name"] == "one"
+    assert first._wandb_init["name"] == "runs-one"
     assert ResumableWandbLogger(save_dir=str(run)).version == written
     assert ResumableWandbLogger(save_dir=str(tmp_path / "runs" / "two")).version != written
 
@@ -75,3 +75,9 @@ def test_two_loggers_in_one_folder_log_under_one_id(tmp_path: Path) -> None:
     assert ids == [(run / "wandb_run_id.txt").read_text().strip()] * 2
     assert len(list(run.glob(f"wandb/offline-run-*-{ids[0]}"))) >= 1
     assert not (tmp_path / "wandb").exists()
+
+
+def test_a_key_that_is_no_key_leaves_it_offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "short")
+    with pytest.warns(UserWarning, match="stays offline"):
+        assert has_key() is False
