@@ -14,6 +14,7 @@ from huggingface_hub import snapshot_download
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors import SafetensorError
+from safetensors.torch import save_file
 from torch import nn
 from transformers import AutoConfig, AutoModelForSeq2SeqLM, BitsAndBytesConfig, GenerationConfig, PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
@@ -192,6 +193,7 @@ def initialize(config_folder: str, output: str, seed: int = 0) -> None:
         seed: Fixes the weights.
     """
     config = AutoConfig.from_pretrained(config_folder)
+    Path(output).mkdir(parents=True, exist_ok=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = AutoModelForSeq2SeqLM.from_config(config, dtype=torch.float32)
@@ -199,11 +201,12 @@ def initialize(config_folder: str, output: str, seed: int = 0) -> None:
         head = nn.Linear(config.d_model, config.vocab_size, bias=False)
         nn.init.normal_(head.weight, std=config.d_model**-0.5)
     model.set_output_embeddings(head)
-    model._tied_weights_keys = {
-        key: source for key, source in dict(model._tied_weights_keys or {}).items() if "lm_head" not in key
-    }
+    model.config.architectures = [type(model).__name__]
     model.config.tie_word_embeddings = False
-    model.save_pretrained(output)
+    # Not by the model's save_pretrained, which writes on the first of several devices only.
+    model.config.save_pretrained(output)
+    weights = {name: parameter.detach().contiguous() for name, parameter in model.named_parameters()}
+    save_file(weights, Path(output) / "model.safetensors", metadata={"format": "pt"})
 
 
 def adapt(model: PreTrainedModel, adaptation: Adaptation, lora: Lora) -> PreTrainedModel | PeftModel:
