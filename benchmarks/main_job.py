@@ -26,7 +26,7 @@ import transformers
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from lightning_modules.adaptation import initialize  # noqa: E402
+from lightning_modules.initialization import initialize  # noqa: E402
 from reports.curves import Series, read_run  # noqa: E402
 
 

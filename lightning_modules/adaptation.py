@@ -14,13 +14,13 @@ from huggingface_hub import snapshot_download
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors import SafetensorError
-from safetensors.torch import save_file
 from torch import nn
-from transformers import AutoConfig, AutoModelForSeq2SeqLM, BitsAndBytesConfig, GenerationConfig, PreTrainedModel
+from transformers import AutoModelForSeq2SeqLM, BitsAndBytesConfig, GenerationConfig, PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from lightning_modules.initialization import initialize, lacks_weights
+
 Adaptation = Literal["full", "lora", "dora", "qlora"]
-_WEIGHT_FILES = ("*.safetensors", "*.bin")
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ def load_base(
     # It advises a setting that would leave the encoder's and the decoder's embeddings at random values.
     logging.getLogger("transformers.modeling_utils").addFilter(_is_no_tying_advice)
     with tempfile.TemporaryDirectory() as folder:
-        if _lacks_weights(base):
+        if lacks_weights(base):
             rank_zero_warn(f"model.base {base!r} holds no weights: the model is initialised at random.")
             initialize(base, folder)
             path, revision = folder, None
@@ -182,31 +182,6 @@ def download_base(base: str, revision: str | None) -> None:
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"Cannot download model.base {base!r} (revision {revision or 'main'!r}): {reason}") from error
-
-
-def initialize(config_folder: str, output: str, seed: int = 0) -> None:
-    """Writes a model with random weights, untied head included, that `from_pretrained` reads like any other.
-
-    Args:
-        config_folder: Folder or hub id with a `config.json`.
-        output: Folder for the model.
-        seed: Fixes the weights.
-    """
-    config = AutoConfig.from_pretrained(config_folder)
-    Path(output).mkdir(parents=True, exist_ok=True)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = AutoModelForSeq2SeqLM.from_config(config, dtype=torch.float32)
-        # Built from a configuration the head is the embedding itself; mT5's is a matrix of its own.
-        head = nn.Linear(config.d_model, config.vocab_size, bias=False)
-        nn.init.normal_(head.weight, std=config.d_model**-0.5)
-    model.set_output_embeddings(head)
-    model.config.architectures = [type(model).__name__]
-    model.config.tie_word_embeddings = False
-    # Not by the model's save_pretrained, which writes on the first of several devices only.
-    model.config.save_pretrained(output)
-    weights = {name: parameter.detach().contiguous() for name, parameter in model.named_parameters()}
-    save_file(weights, Path(output) / "model.safetensors", metadata={"format": "pt"})
 
 
 def adapt(model: PreTrainedModel, adaptation: Adaptation, lora: Lora) -> PreTrainedModel | PeftModel:
@@ -306,8 +281,3 @@ def _prepare_bitsandbytes(device: torch.device) -> None:
 
 def _is_no_tying_advice(record: logging.LogRecord) -> bool:
     return "tied weights mapping" not in record.getMessage()
-
-
-def _lacks_weights(base: str) -> bool:
-    folder = Path(base)
-    return (folder / "config.json").is_file() and not any(any(folder.glob(pattern)) for pattern in _WEIGHT_FILES)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from command_line import SAVE_EVERY_STEP, last_checkpoint, run, run_folder
 
-from lightning_modules.adaptation import initialize
+from lightning_modules.initialization import initialize
 
 ONE_STEP = ("--trainer.max_steps=1", "--model.schedule.warmup_steps=0", "--trainer.limit_val_batches=0")
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_modules.adaptation import Adaptation, Lora, Quantization, adapt, initialize, load_base
+from lightning_modules.adaptation import Adaptation, Lora, Quantization, adapt, load_base
+from lightning_modules.initialization import initialize
 
 CPU = torch.device("cpu")
 # Threads cost such small models more than they save: up to 20 times the time when the cores are shared.

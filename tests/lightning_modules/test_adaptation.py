@@ -11,9 +11,9 @@ from lightning_modules.adaptation import (
     Quantization,
     adapt,
     count_parameters,
-    initialize,
     load_base,
 )
+from lightning_modules.initialization import initialize
 
 CPU = torch.device("cpu")
 Build = Callable[..., Any]
