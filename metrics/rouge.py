@@ -1,4 +1,4 @@
-"""ROUGE (Lin 2004) on Unicode words: the usual ASCII tokenizer cuts 44% of Turkish words to pieces."""
+"""ROUGE (Lin 2004) on Unicode words: the usual tokenizer knows only a-z and cuts Turkish words to pieces."""
 
 from __future__ import annotations
 
