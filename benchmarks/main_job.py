@@ -78,8 +78,9 @@ def summarize(series: Series, steps: int) -> dict:
         result[key] = {"first": sum(values[:20]) / len(values[:20]), "last": sum(values[-20:]) / len(values[-20:])}
     rates = [value for _, value in series["perf/articles_per_s"]]
     result["articles_per_s"] = {"median": median(rates), "min": min(rates), "max": max(rates), "records": len(rates)}
-    if "perf/peak_memory_gib" in series:
-        result["peak_memory_gib"] = max(value for _, value in series["perf/peak_memory_gib"])
+    for name in ("peak_memory_gib", "validation_peak_memory_gib"):
+        if f"perf/{name}" in series:
+            result[name] = max(value for _, value in series[f"perf/{name}"])
     result["validation"] = {key: points for key, points in series.items() if key.startswith("val/")}
     return result
 
@@ -97,6 +98,8 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("runs/main_job"))
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--validation", type=int, default=200, help="validation pairs of each language")
+    parser.add_argument("--what", default="", help="one line for the reader of the result")
+    parser.add_argument("--commit", default=current_commit(), help="of the code, where the repository is absent")
     parser.add_argument("--test", type=int, help="also run `test` on so many pairs, with and without suppression")
     options, extra = parser.parse_known_args()
 
@@ -126,6 +129,8 @@ def main() -> None:
         train(command, root, kill_at=None, steps=options.steps)
     run = next(root.iterdir())
     result = summarize(read_run(run), options.steps) | {
+        "what": options.what,
+        "commit": options.commit,
         "adaptation": options.adaptation,
         "base": options.base.name,
         "flags": extra,
@@ -141,6 +146,12 @@ def main() -> None:
         result.setdefault("test", {})[f"suppress_sentinels={suppress}"] = evaluate(command, root, suppress)
         write(options.output, result)
     print(json.dumps({key: value for key, value in result.items() if key != "validation"}, indent=1))
+
+
+def current_commit() -> str | None:
+    """The commit of this checkout, None outside a repository."""
+    done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
+    return done.stdout.strip() or None
 
 
 def write(path: Path, result: dict) -> None:
