@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from transformers import PreTrainedTokenizerBase
 
+from metrics.sentences import SENTENCE_END
+
 TruncateTargets = Literal["sentence", "token", "drop"]
-# A sentence ends at these marks (with closing quotes or brackets) before white space; CJK marks need none.
-_SENTENCE_END = re.compile(r"[.!?…]+[\"'”’»)\]]*(?=\s)|[。！？]+[」』）]*")
 
 
 def truncate_with_eos(ids: Sequence[int], limit: int, eos_id: int) -> list[int]:
@@ -46,7 +45,7 @@ def leading_sentences(text: str) -> list[str]:
         ['Yağdı. Durdu!', 'Yağdı.']
     """
     text = text.strip()
-    return [text[: match.end()] for match in _SENTENCE_END.finditer(text) if match.end() < len(text)][::-1]
+    return [text[: match.end()] for match in SENTENCE_END.finditer(text) if match.end() < len(text)][::-1]
 
 
 def encode_target(

@@ -1,4 +1,4 @@
-"""Collects losses and summaries over an evaluation, from all devices, and turns them into metrics by language."""
+"""Collects losses and summaries over an evaluation, from all devices, and scores each summary."""
 
 from __future__ import annotations
 
@@ -8,8 +8,26 @@ from dataclasses import dataclass, field
 import torch
 import torch.distributed
 
-from metrics.lead import lead_words, mean_word_count
-from metrics.rouge import rouge
+from metrics.collapse import collapse
+from metrics.lead import lead_sentences, lead_words, mean_word_count
+from metrics.novelty import novelty
+from metrics.rouge import RougeTokenizer, rouge
+
+LEAD_SENTENCES = (1, 2, 3)
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How summaries are scored.
+
+    Args:
+        rouge_tokenizer: What ROUGE takes for words: `unicode` for any language, `rouge155` (a-z and digits only) and
+            `xlsum` for comparison with published numbers; docs/rouge.md says which.
+        stemming: Whether ROUGE compares stems, where the language has a stemmer.
+    """
+
+    rouge_tokenizer: RougeTokenizer = "unicode"
+    stemming: bool = False
 
 
 @dataclass  # not frozen: Lightning moves predictions to the CPU, which rebuilds them field by field
@@ -24,6 +42,9 @@ class EvaluatedSummary:
         prediction: Generated summary.
         ended: Whether it ended by `</s>` rather than by the length limit.
         starts_with_sentinel: Whether its first token was an `<extra_id_N>`.
+        loss: Sum of the losses of the reference's tokens, in nats; 0 in `predict`.
+        label_tokens: Number of these tokens; 0 in `predict`.
+        scores: Every figure of this summary by name, filled by `Evaluation.score`.
     """
 
     id: str
@@ -33,6 +54,9 @@ class EvaluatedSummary:
     prediction: str
     ended: bool
     starts_with_sentinel: bool
+    loss: float = 0.0
+    label_tokens: int = 0
+    scores: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -41,26 +65,22 @@ class Evaluation:
 
     Attributes:
         summaries: All summaries, in order of evaluation.
-        loss_sums: Sum of the token losses by language, in nats.
-        token_counts: Number of label tokens by language.
     """
 
     summaries: list[EvaluatedSummary] = field(default_factory=list)
-    loss_sums: dict[str, float] = field(default_factory=dict)
-    token_counts: dict[str, int] = field(default_factory=dict)
 
-    def add_losses(self, losses: torch.Tensor, counted: torch.Tensor, languages: Sequence[str]) -> None:
+    def add(self, summaries: Sequence[EvaluatedSummary], losses: torch.Tensor, counted: torch.Tensor) -> None:
         """Adds a batch.
 
         Args:
+            summaries: B summaries.
             losses: (B, T) fp32 token losses, 0 where ignored.
             counted: (B, T) bool, which labels count.
-            languages: B language codes.
         """
         sums, counts = losses.sum(dim=1).tolist(), counted.sum(dim=1).tolist()
-        for language, total, count in zip(languages, sums, counts, strict=True):
-            self.loss_sums[language] = self.loss_sums.get(language, 0.0) + total
-            self.token_counts[language] = self.token_counts.get(language, 0) + count
+        for summary, loss, tokens in zip(summaries, sums, counts, strict=True):
+            summary.loss, summary.label_tokens = loss, tokens
+        self.summaries += summaries
 
     def gathered(self) -> Evaluation:
         """The same over all devices."""
@@ -68,45 +88,62 @@ class Evaluation:
             return self
         parts: list[Evaluation] = [Evaluation()] * torch.distributed.get_world_size()
         torch.distributed.all_gather_object(parts, self)
-        merged = Evaluation()
-        for part in parts:
-            merged.summaries += part.summaries
-            for language, total in part.loss_sums.items():
-                merged.loss_sums[language] = merged.loss_sums.get(language, 0.0) + total
-                merged.token_counts[language] = merged.token_counts.get(language, 0) + part.token_counts[language]
-        return merged
+        return Evaluation([summary for part in parts for summary in part.summaries])
 
-    def metrics(self, lead: bool = False) -> dict[str, float]:
-        """Losses in nats a token, ROUGE in [0, 100], shares in [0, 1].
+    def by_language(self) -> dict[str, list[EvaluatedSummary]]:
+        """The summaries of each language, in alphabetical order of the codes."""
+        languages = sorted({summary.language for summary in self.summaries})
+        return {code: [one for one in self.summaries if one.language == code] for code in languages}
+
+    def score(self, scoring: Scoring, whole: bool = False) -> None:
+        """Fills `scores` of every summary: docs/dashboard.md explains each name.
 
         Args:
-            lead: Also score the first words of each article, as many as the mean reference has.
+            scoring: How.
+            whole: Also score the articles' first sentences, and measure how much of a summary is new.
+        """
+        for language, summaries in self.by_language().items():
+            for name, values in _scores(summaries, language, scoring, whole).items():
+                for summary, value in zip(summaries, values, strict=True):
+                    summary.scores[name] = value
+
+    def metrics(self) -> dict[str, float]:
+        """Means of all scores, and the loss in nats a token.
 
         Returns:
-            By `metric/language`, and by `metric` the plain mean over languages: each language counts the same.
+            By `name/language`, and by `name` the plain mean over languages: each language counts the same.
         """
-        by_language = {
-            f"loss/{language}": self.loss_sums[language] / max(self.token_counts[language], 1)
-            for language in sorted(self.loss_sums)
-        }
-        for language in sorted({summary.language for summary in self.summaries}):
-            chosen = [summary for summary in self.summaries if summary.language == language]
-            by_language |= {f"{name}/{language}": value for name, value in _scores(chosen, language, lead).items()}
-        names = dict.fromkeys(key.split("/")[0] for key in by_language)
-        means = {
-            name: _mean([value for key, value in by_language.items() if key.split("/")[0] == name]) for name in names
-        }
-        return by_language | means
+        found: dict[str, dict[str, float]] = {}
+        for language, summaries in self.by_language().items():
+            tokens = sum(summary.label_tokens for summary in summaries)
+            means = {"loss": sum(summary.loss for summary in summaries) / tokens} if tokens else {}
+            means |= {name: _mean([one.scores[name] for one in summaries]) for name in summaries[0].scores}
+            for name, value in means.items():
+                found.setdefault(name, {})[language] = value
+        by_language = {f"{name}/{code}": value for name, values in found.items() for code, value in values.items()}
+        return by_language | {name: _mean(list(values.values())) for name, values in found.items()}
 
 
-def _scores(summaries: Sequence[EvaluatedSummary], language: str, lead: bool) -> dict[str, float]:
+def _scores(
+    summaries: Sequence[EvaluatedSummary], language: str, scoring: Scoring, whole: bool
+) -> dict[str, list[float]]:
+    articles = [summary.article for summary in summaries]
     references = [summary.reference for summary in summaries]
-    scores = rouge([summary.prediction for summary in summaries], references, language)
-    scores["ended"] = _mean([float(summary.ended) for summary in summaries])
-    scores["sentinel_start"] = _mean([float(summary.starts_with_sentinel) for summary in summaries])
-    if lead:
-        first = lead_words([summary.article for summary in summaries], mean_word_count(references))
-        scores |= {f"lead_{key}": value for key, value in rouge(first, references, language).items()}
+    predictions = [summary.prediction for summary in summaries]
+
+    def score(texts: Sequence[str], prefix: str = "") -> dict[str, list[float]]:
+        found = rouge(texts, references, language, scoring.rouge_tokenizer, scoring.stemming)
+        return {prefix + key: values for key, values in found.items()}
+
+    scores = score(predictions)
+    scores |= score(lead_words(articles, mean_word_count(references)), "lead_")
+    scores["ended"] = [float(summary.ended) for summary in summaries]
+    scores["sentinel_start"] = [float(summary.starts_with_sentinel) for summary in summaries]
+    scores |= collapse(articles, references, predictions, language)
+    if whole:
+        for count in LEAD_SENTENCES:
+            scores |= score(lead_sentences(articles, count), f"lead{count}_")
+        scores |= novelty(articles, predictions, language)
     return scores
 
 

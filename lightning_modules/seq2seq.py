@@ -36,7 +36,7 @@ from lightning_modules.checkpointing import (
     require_same_base,
     trainable_state,
 )
-from lightning_modules.evaluation import EvaluatedSummary, Evaluation
+from lightning_modules.evaluation import EvaluatedSummary, Evaluation, Scoring
 from lightning_modules.generation import (
     Generation,
     decode,
@@ -64,6 +64,7 @@ class Seq2SeqModule(L.LightningModule):
         lora: The adapters.
         quantization: The 4-bit format of `qlora`.
         generation: How summaries are generated.
+        scoring: How summaries are scored.
         optimizer: Class and settings of the optimizer; its learning rate is the peak.
         schedule: Course of the learning rate.
         label_smoothing: In [0, 1).
@@ -83,6 +84,7 @@ class Seq2SeqModule(L.LightningModule):
         lora: Lora = Lora(),
         quantization: Quantization = Quantization(),
         generation: Generation = Generation(),
+        scoring: Scoring = Scoring(),
         optimizer: OptimizerCallable = lambda parameters: torch.optim.AdamW(parameters, lr=1e-3, weight_decay=0.0),
         schedule: Schedule = Schedule(),
         label_smoothing: float = 0.0,
@@ -93,12 +95,12 @@ class Seq2SeqModule(L.LightningModule):
             raise ValueError(f"model.label_smoothing {label_smoothing} must be in [0, 1).")
         self.base, self.revision = base, revision
         self.adaptation, self.lora, self.quantization = adaptation, lora, quantization
-        self.generation = generation
+        self.generation, self.scoring = generation, scoring
         self.optimizer, self.schedule = optimizer, schedule
         self.label_smoothing, self.gradient_checkpointing = label_smoothing, gradient_checkpointing
         self.model: Any = None
         self.evaluation = Evaluation()
-        self._base_identity: dict[str, Any] = {}
+        self.base_identity: dict[str, Any] = {}
         self._resumed = False
 
     @property
@@ -133,7 +135,7 @@ class Seq2SeqModule(L.LightningModule):
                 f"The tokenizer has {len(self.tokenizer)} pieces, but model.base {self.base!r} only {rows} rows. "
                 "Use the tokenizer that belongs to the model (leave data.tokenizer out)."
             )
-        self._base_identity = {
+        self.base_identity = {
             "name": self.base,
             "revision": self.revision,
             "commit": getattr(model.config, "_commit_hash", None),
@@ -192,7 +194,8 @@ class Seq2SeqModule(L.LightningModule):
         loss = mean_token_loss(losses, batch["labels"])
         rows = len(batch["ids"])
         self.log("train/loss", loss, prog_bar=True, batch_size=rows)
-        self.log("train/learning_rate", self.trainer.optimizers[0].param_groups[0]["lr"], batch_size=rows)
+        rate = self.trainer.optimizers[0].param_groups[0]["lr"]
+        self.log("train/learning_rate", rate, prog_bar=True, batch_size=rows)
         for language in sorted(set(batch["languages"])):
             chosen = [index for index, code in enumerate(batch["languages"]) if code == language]
             part = mean_token_loss(losses[chosen].detach(), batch["labels"][chosen])
@@ -208,19 +211,18 @@ class Seq2SeqModule(L.LightningModule):
     def validation_step(self, batch: SummarizationBatch, batch_idx: int) -> None:
         """Collects losses and generated summaries."""
         losses = token_losses(self(batch), batch["labels"])
-        self.evaluation.add_losses(losses, batch["labels"] != IGNORED_LABEL, batch["languages"])
-        self.evaluation.summaries += self.summarize(batch)
+        self.evaluation.add(self.summarize(batch), losses, batch["labels"] != IGNORED_LABEL)
 
     def on_validation_epoch_end(self) -> None:
         """Logs `val/*`."""
-        self._log_evaluation("val", lead=False)
+        self._log_evaluation("val")
 
     on_test_epoch_start = on_validation_epoch_start
     test_step = validation_step
 
     def on_test_epoch_end(self) -> None:
-        """Logs `test/*`, with the scores of the articles' first words beside the model's."""
-        self._log_evaluation("test", lead=True)
+        """Logs `test/*`, with more baselines and measures than a validation."""
+        self._log_evaluation("test", whole=True)
 
     def predict_step(self, batch: SummarizationBatch, batch_idx: int) -> list[EvaluatedSummary]:
         """Summaries of a batch."""
@@ -251,11 +253,12 @@ class Seq2SeqModule(L.LightningModule):
 
     @cached_property
     def _generation_config(self) -> GenerationConfig:
-        return generation_config(self.generation, self.tokenizer, self._base_identity["vocabulary_rows"])
+        return generation_config(self.generation, self.tokenizer, self.base_identity["vocabulary_rows"])
 
-    def _log_evaluation(self, stage: str, lead: bool) -> None:
+    def _log_evaluation(self, stage: str, whole: bool = False) -> None:
         self.evaluation = self.evaluation.gathered()
-        for name, value in self.evaluation.metrics(lead).items():
+        self.evaluation.score(self.scoring, whole)
+        for name, value in self.evaluation.metrics().items():
             # Equal on all devices already, since the evaluation is gathered.
             self.log(f"{stage}/{name}", value, prog_bar=name in ("loss", "rougeL"), rank_zero_only=False)
 
@@ -271,9 +274,9 @@ class Seq2SeqModule(L.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the identity of base and tokenizer."""
-        checkpoint[BASE_KEY] = self._base_identity
+        checkpoint[BASE_KEY] = self.base_identity
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuses a checkpoint of another base, tokenizer or program."""
-        require_same_base(checkpoint.get(BASE_KEY), self._base_identity)
+        require_same_base(checkpoint.get(BASE_KEY), self.base_identity)
         self._resumed = True

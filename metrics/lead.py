@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 
+from metrics.sentences import sentence_spans
 from metrics.words import word_spans, words
 
 
 def lead_words(articles: Sequence[str], count: int) -> list[str]:
-    """The beginning of each article up to its `count`-th word, as `words` counts them."""
-    return [_beginning(article, count) for article in articles]
+    """The beginning of each article up to its `count`-th word (at least 1), as `words` counts them; in NFC."""
+    articles = [unicodedata.normalize("NFC", article) for article in articles]
+    return [_beginning(article, word_spans(article), count) for article in articles]
+
+
+def lead_sentences(articles: Sequence[str], count: int) -> list[str]:
+    """The beginning of each article up to its `count`-th sentence (at least 1), as `sentences` cuts them."""
+    return [_beginning(article, sentence_spans(article), count) for article in articles]
 
 
 def mean_word_count(texts: Sequence[str]) -> int:
@@ -17,6 +25,7 @@ def mean_word_count(texts: Sequence[str]) -> int:
     return max(round(sum(len(words(text)) for text in texts) / max(len(texts), 1)), 1)
 
 
-def _beginning(article: str, count: int) -> str:
-    spans = word_spans(article)
+def _beginning(article: str, spans: Sequence[tuple[int, int]], count: int) -> str:
+    if count < 1:
+        raise ValueError(f"A beginning of {count} words or sentences is none; ask for at least 1.")
     return article[: spans[count - 1][1]] if len(spans) >= count else article

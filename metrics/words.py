@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import unicodedata
+from itertools import accumulate, pairwise
 
 import regex
 
+from metrics.segmentation import segment
+
 # Marks belong to their letters: without them the vowel signs of Hindi, Thai or Arabic would cut words to pieces.
-_WORD = regex.compile(r"[\p{L}\p{M}\p{N}]+")
+_RUN = regex.compile(r"[\p{L}\p{M}\p{N}]+")
 # Languages whose I has no dot: plain lower-casing would turn I into i and İ into two characters.
 _DOTLESS_I = ("tr", "az")
+
+
+def base_code(language: str) -> str:
+    """The language of a code without its region or script: pt for pt-br."""
+    return language.lower().replace("_", "-").split("-")[0]
 
 
 def lowercase(text: str, language: str) -> str:
@@ -20,7 +28,7 @@ def lowercase(text: str, language: str) -> str:
         'ısparta izmir'
     """
     text = unicodedata.normalize("NFC", text)
-    if language in _DOTLESS_I:
+    if base_code(language) in _DOTLESS_I:
         text = text.replace("I", "ı").replace("İ", "i")
     return text.lower()
 
@@ -28,13 +36,19 @@ def lowercase(text: str, language: str) -> str:
 def words(text: str) -> list[str]:
     """Runs of letters (with their marks) and digits of any script; an apostrophe cuts a Turkish name from its suffix.
 
+    Scripts without spaces (Chinese, Japanese, Thai, Lao, Khmer, Burmese) are cut by a dictionary.
+
     Example:
         >>> words("Ankara'da kar, -3°C")
         ['Ankara', 'da', 'kar', '3', 'C']
     """
-    return _WORD.findall(unicodedata.normalize("NFC", text))
+    return [word for run in _RUN.findall(unicodedata.normalize("NFC", text)) for word in segment(run)]
 
 
 def word_spans(text: str) -> list[tuple[int, int]]:
-    """Where the words of a text begin and end in it."""
-    return [match.span() for match in _WORD.finditer(text)]
+    """Where the words of an NFC text begin and end in it."""
+    return [
+        span
+        for match in _RUN.finditer(text)
+        for span in pairwise(accumulate(map(len, segment(match.group())), initial=match.start()))
+    ]

@@ -1,8 +1,10 @@
 import unicodedata
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from metrics.words import lowercase, words
+from metrics.words import base_code, lowercase, word_spans, words
 
 
 @pytest.mark.parametrize(
@@ -10,6 +12,7 @@ from metrics.words import lowercase, words
     [
         ("IĞDIR İZMİR ışık", "tr", "ığdır izmir ışık"),
         ("QIZIL İl", "az", "qızıl il"),
+        ("QIZIL İl", "az-Latn", "qızıl il"),
         ("ISLAND", "en", "island"),
         ("ÇOK ŞIK ÖĞÜT", "tr", "çok şık öğüt"),
         ("МОСКВА", "ru", "москва"),
@@ -34,9 +37,24 @@ def test_decomposed_text_is_composed_before_its_casing_changes() -> None:
         ("a_b 3,5%", ["a", "b", "3", "5"]),
         (unicodedata.normalize("NFD", "ağaç"), ["ağaç"]),
         ("ışık", ["ışık"]),
+        ("नमस्ते दुनिया", ["नमस्ते", "दुनिया"]),
+        ("Tokyo (東京) kar, 今日は", ["Tokyo", "東京", "kar", "今日", "は"]),
+        (unicodedata.normalize("NFD", "ガラスの家"), ["ガラス", "の", "家"]),
         (" ... ", []),
         ("", []),
     ],
 )
 def test_words_are_runs_of_letters_and_digits(text: str, expected: list[str]) -> None:
     assert words(text) == expected
+
+
+@given(st.text(alphabet="aİı1'_ .雪東京กรุง", max_size=12))
+def test_spans_are_where_the_words_stand(text: str) -> None:
+    assert [text[start:end] for start, end in word_spans(text)] == words(text)
+
+
+@pytest.mark.parametrize(
+    ("language", "expected"), [("tr", "tr"), ("pt-br", "pt"), ("zh_Hans", "zh"), ("AZ-Latn", "az")]
+)
+def test_base_code_drops_region_and_script(language: str, expected: str) -> None:
+    assert base_code(language) == expected
