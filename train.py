@@ -1,4 +1,4 @@
-"""Trains, evaluates and predicts: `python train.py {fit,validate,test,predict,prepare} --config FILE ...`.
+"""Trains, evaluates and predicts: `python train.py {fit,validate,test,predict,prepare,replay} --config FILE ...`.
 
 Without arguments: `fit --config configs/quickstart.yaml`. `configs/default.yaml` lies under every configuration.
 """
@@ -10,9 +10,11 @@ import traceback
 from pathlib import Path
 
 import lightning as L
+from jsonargparse import Namespace
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from callbacks.graceful_stop import GracefulStop
+from callbacks.nan_replay import TRAINER_SETTINGS, replay
 from callbacks.random_state import RandomState
 from callbacks.run_folder import place_run
 from callbacks.run_record import RunRecord
@@ -20,16 +22,35 @@ from lightning_modules.adaptation import require_supported_precision
 from lightning_modules.checkpointing import OzetCheckpointIO
 
 ROOT = Path(__file__).resolve().parent
-SUBCOMMANDS = ("fit", "validate", "test", "predict", "prepare")
+SUBCOMMANDS = ("fit", "validate", "test", "predict", "prepare", "replay")
 
 
 class Trainer(L.Trainer):
-    """Lightning's trainer with one more command."""
+    """Lightning's trainer with two more commands."""
 
     def prepare(self, model: L.LightningModule, datamodule: L.LightningDataModule) -> None:
         """Download the base, download, check and encode the data, and print the report, without training."""
         datamodule.prepare_data()
         model.prepare_data()
+
+    def replay(
+        self,
+        model: L.LightningModule,
+        datamodule: L.LightningDataModule,
+        folder: Path,
+        ckpt_path: str | None = None,
+        weights_only: bool | None = None,
+    ) -> None:
+        """Repeat a step that NanMonitor recorded, and print what is not finite, without training.
+
+        Args:
+            model: Of the run.
+            datamodule: Of the run; only its tokenizer is used.
+            folder: What NanMonitor wrote, such as `runs/<name>/<run>/nan/step-000123`.
+            ckpt_path: Unused; in the `config.yaml` of a run.
+            weights_only: Unused; in the `config.yaml` of a run.
+        """
+        replay(self, model, datamodule, folder)
 
 
 class OzetCLI(LightningCLI):
@@ -43,8 +64,9 @@ class OzetCLI(LightningCLI):
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
-        """Lightning's, and `prepare`."""
-        return {**LightningCLI.subcommands(), "prepare": {"model", "datamodule"}}
+        """Lightning's, `prepare` and `replay`."""
+        own = {name: {"model", "datamodule"} for name in ("prepare", "replay")}
+        return {**LightningCLI.subcommands(), **own}
 
     def _parse_ckpt_path(self) -> None:
         """Leaves the configuration as it is: Lightning would let a checkpoint's settings win over the command line."""
@@ -55,12 +77,16 @@ class OzetCLI(LightningCLI):
         require_supported_precision(str(config.trainer.precision))
         if self.subcommand == "prepare":
             config.trainer.logger = False
+        elif self.subcommand == "replay":
+            config.trainer.update(Namespace(TRAINER_SETTINGS))
         else:
             place_run(config, self.subcommand)
 
     def after_instantiate_classes(self) -> None:
-        """Makes every checkpoint go through our reading and writing."""
+        """Makes every checkpoint go through our reading and writing, and restored random states the first thing."""
         self.trainer.strategy.checkpoint_io = OzetCheckpointIO()
+        # Lightning appends default callbacks; NanMonitor must see the states that a batch really begins with.
+        self.trainer.callbacks.sort(key=lambda callback: not isinstance(callback, RandomState))
 
 
 def main(args: list[str] | None = None) -> OzetCLI:

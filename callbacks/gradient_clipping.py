@@ -1,0 +1,107 @@
+"""Keeps gradients short, and shows how often that was needed."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import lightning as L
+import torch
+from torch import nn
+from torch.nn.utils import clip_grad_value_, clip_grads_with_norm_, get_total_norm
+
+
+class GradientClipping(L.Callback):
+    """Clips the gradients of each optimizer step, and logs `train/gradient_norm` and `train/clipped_share`.
+
+    The norm is that before clipping, over all parameters; the share is that of the steps since the last record. Neither
+    makes a GPU wait. Gradients whose norm is not finite are left as they are, for NanMonitor to find, except that mode
+    `value` cuts infinities down as `torch.nn.utils.clip_grad_value_` does. Such norms do not count for the percentile.
+
+    Args:
+        mode: `norm` shortens all gradients together (Pascanu et al. 2013, section 3.2), `value` cuts each of their
+            values, `percentile` shortens to a running percentile of the norms seen (AutoClip, Seetharaman et al. 2020,
+            arXiv:2007.14469, section 2).
+        threshold: The greatest norm, the greatest magnitude of a value, or the percentile, in (1, 100]; AutoClip's
+            is 10. Above 0.
+        window: `percentile` looks at so many of the latest norms, that of the current step included; at least 1.
+        warmup: `percentile` does not clip before it has seen so many norms, in [0, window).
+
+    Raises:
+        ValueError: If a number is out of range, or the trainer clips as well.
+    """
+
+    def __init__(
+        self,
+        mode: Literal["norm", "value", "percentile"] = "norm",
+        threshold: float = 1.0,
+        window: int = 500,
+        warmup: int = 10,
+    ) -> None:
+        if not 0 < threshold < float("inf"):
+            raise ValueError(
+                f"GradientClipping.threshold {threshold} must be above 0 and finite; usual is a norm of 1."
+            )
+        if mode == "percentile" and not 1 < threshold <= 100:
+            raise ValueError(
+                f"GradientClipping.threshold {threshold} is a percentile here: it must be above 1 and at most 100, "
+                "such as 10."
+            )
+        if not 0 <= warmup < window:
+            raise ValueError(f"GradientClipping.warmup {warmup} must be at least 0 and below window {window}.")
+        self.mode, self.threshold = mode, threshold
+        self.window, self.warmup = window, warmup
+        self._norms = torch.empty(0)  # the latest of them, oldest first
+        self._clipped = torch.zeros(())  # steps, since the last record
+        self._steps = 0
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Refuses to clip twice."""
+        if stage == "fit" and trainer.gradient_clip_val:
+            raise ValueError(
+                f"trainer.gradient_clip_val {trainer.gradient_clip_val} and the callback GradientClipping would both "
+                "clip. Set trainer.gradient_clip_val to null, or leave the callback out."
+            )
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Brings its state to the device."""
+        self._norms, self._clipped = self._norms.to(pl_module.device), self._clipped.to(pl_module.device)
+
+    def on_before_optimizer_step(self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: Any) -> None:
+        """Clips and logs; does nothing if there are no gradients, as in a step that is skipped."""
+        parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        if not parameters:
+            return
+        norm = get_total_norm([parameter.grad for parameter in parameters])  # type: ignore[misc]
+        self._clipped += self._clip(parameters, norm)
+        self._steps += 1
+        pl_module.log("train/gradient_norm", norm, batch_size=1)
+        if (trainer.global_step + 1) % trainer.log_every_n_steps == 0:
+            pl_module.log("train/clipped_share", self._clipped / self._steps, batch_size=1)
+            self._clipped, self._steps = torch.zeros_like(self._clipped), 0
+
+    def _clip(self, parameters: list[nn.Parameter], norm: torch.Tensor) -> torch.Tensor:
+        """Clips, and says on the device whether that changed anything."""
+        finite = norm.isfinite()
+        if self.mode == "value":
+            greatest = get_total_norm([parameter.grad for parameter in parameters], float("inf"))  # type: ignore[misc]
+            clip_grad_value_(parameters, self.threshold)
+            return greatest > self.threshold
+        if self.mode == "norm":
+            # A norm of 0 makes the factor 1.
+            clip_grads_with_norm_(parameters, self.threshold, torch.where(finite, norm, 0.0))
+            return finite & (norm > self.threshold)
+        self._norms = torch.cat([self._norms, torch.where(finite, norm, torch.nan).reshape(1)])[-self.window :]
+        if len(self._norms) <= self.warmup:
+            return torch.zeros_like(finite)
+        # The limit is on the device: clipping their quotient to 1 is clipping the norm to it, without waiting for it.
+        limit = torch.nanquantile(self._norms, self.threshold / 100)
+        clip_grads_with_norm_(parameters, 1.0, torch.where(finite, norm / limit, 0.0))
+        return finite & (norm > limit)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The norms seen, and what has been counted since the last record."""
+        return {"norms": self._norms.cpu(), "clipped": self._clipped.cpu(), "steps": self._steps}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes both over."""
+        self._norms, self._clipped, self._steps = (state_dict[key] for key in ("norms", "clipped", "steps"))
