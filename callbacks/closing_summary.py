@@ -24,9 +24,9 @@ class ClosingSummary(L.Callback):
     def __init__(self, examples: int = 2) -> None:
         self.examples = examples
 
-    def on_fit_end(self, trainer: L.Trainer, pl_module: Any) -> None:
-        """Prints."""
-        if not trainer.is_global_zero:
+    def teardown(self, trainer: L.Trainer, pl_module: Any, stage: str) -> None:
+        """Prints, after every other callback has ended its work."""
+        if stage != "fit" or not trainer.is_global_zero:
             return
         console = Console(highlight=False)
         summaries = sorted(pl_module.evaluation.summaries, key=lambda summary: summary.id)

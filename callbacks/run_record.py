@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +10,19 @@ import lightning as L
 import yaml
 from lightning.pytorch.cli import SaveConfigCallback
 
-log = logging.getLogger(__name__)
+from callbacks.environment import describe_environment
+
 # Settings of the command itself, not of the run: they differ in every resume.
 _NOT_COMPARED = ("ckpt_path", "trainer.default_root_dir", "trainer.callbacks", "trainer.logger")
 
 
 class RunRecord(SaveConfigCallback):
-    """Saves the resolved configuration as `config.yaml` in the run's folder, logs it, and compares it on resume.
+    """Saves what a run was made of in the run's folder, logs it, and compares the configuration on resume.
 
-    A resumed run keeps the first run's `config.yaml`; its own goes beside it as `config-resumed-at-N.yaml`. The command
-    line wins over the checkpoint in every setting; each difference is shown.
+    `config.yaml` is the resolved configuration; `environment.json` holds versions, commit, machine, seed, and the
+    fingerprints of the data (`data_report.json` has the counts), the tokenizer and the base. A resumed run keeps the
+    first run's files; its own go beside them as `config-resumed-at-N.yaml` and `environment-resumed-at-N.json`. The
+    command line wins over the checkpoint in every setting; each difference is shown.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -37,15 +40,18 @@ class RunRecord(SaveConfigCallback):
         self._resumed_at = checkpoint["global_step"]
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Writes the file."""
+        """Writes the files."""
         if not trainer.is_global_zero:
             return
         folder = Path(trainer.default_root_dir)
         folder.mkdir(parents=True, exist_ok=True)
-        name = "config.yaml"
-        if (folder / name).exists():
-            name = f"config-resumed-at-{self._resumed_at}.yaml"
-        (folder / name).write_text(self._text(), encoding="utf-8")
+        suffix = f"-resumed-at-{self._resumed_at}" if (folder / "config.yaml").exists() else ""
+        (folder / f"config{suffix}.yaml").write_text(self._text(), encoding="utf-8")
+        environment = describe_environment() | {"seed": self.config.get("seed_everything"), **_fingerprints(trainer)}
+        text = json.dumps(environment, indent=2, ensure_ascii=False) + "\n"
+        (folder / f"environment{suffix}.json").write_text(text, encoding="utf-8")
+        for logger in trainer.loggers:
+            logger.log_hyperparams(_flatten({"environment": environment}))
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Shows what differs from the checkpoint."""
@@ -72,6 +78,14 @@ class RunRecord(SaveConfigCallback):
 
     def _resolved(self) -> dict[str, Any]:
         return yaml.safe_load(self._text())
+
+
+def _fingerprints(trainer: L.Trainer) -> dict[str, Any]:
+    """Of the data by source and split, and of base and tokenizer, where module and data module know them."""
+    report = getattr(trainer.datamodule, "report", None)  # type: ignore[attr-defined]
+    splits = report.splits if report is not None else []
+    data = {f"{one.source} {one.language} {one.split}": one.fingerprint for one in splits}
+    return {"data": data, "base": getattr(trainer.lightning_module, "base_identity", None)}
 
 
 def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:

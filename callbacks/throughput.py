@@ -10,7 +10,9 @@ import torch
 
 
 class Throughput(L.Callback):
-    """Logs `perf/articles_per_s` (all devices), `perf/peak_memory_gib` and `perf/validation_peak_memory_gib`.
+    """Logs `perf/articles_per_s` (all devices), `perf/validation_seconds` and the peaks of memory.
+
+    The peaks are `perf/peak_memory_gib` in training and `perf/validation_peak_memory_gib`, of a GPU's memory only.
 
     Each record covers the steps since the one before it; there is one every `trainer.log_every_n_steps`. The clock
     stops during validation and checkpoints. A GPU is only asked to finish its work when a number is logged, so that
@@ -26,6 +28,7 @@ class Throughput(L.Callback):
         self._seconds = 0.0
         self._started: float | None = None
         self._peak = 0.0
+        self._validation_started = 0.0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Starts a new peak."""
@@ -61,13 +64,19 @@ class Throughput(L.Callback):
         """Stops the clock, and takes the peak of training apart from that of validation."""
         self._pause(pl_module)
         self._peak = max(self._peak, self._take_peak(pl_module))
+        self._validation_started = time.perf_counter()
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Logs the peak of a validation."""
-        peak = self._take_peak(pl_module)
-        if pl_module.device.type == "cuda" and not trainer.sanity_checking:
-            for logger in trainer.loggers:
-                logger.log_metrics({"perf/validation_peak_memory_gib": peak}, step=trainer.global_step)
+        """Logs what a validation took."""
+        if trainer.sanity_checking:
+            return
+        measured = {"perf/validation_seconds": time.perf_counter() - self._validation_started}
+        if pl_module.device.type == "cuda":
+            measured["perf/validation_peak_memory_gib"] = self._take_peak(pl_module)
+        # The number under which Lightning has just recorded the scores of this validation.
+        step = trainer.fit_loop.epoch_loop._batches_that_stepped
+        for logger in trainer.loggers:
+            logger.log_metrics(measured, step=step)
 
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         """Stops the clock."""

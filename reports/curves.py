@@ -1,11 +1,12 @@
-"""Loss and ROUGE curves of a run, drawn from its own record."""
+"""Curves of a run, drawn from its own record."""
 
 from __future__ import annotations
 
 import csv
 from collections import defaultdict
-from itertools import cycle
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -14,10 +15,31 @@ from matplotlib import pyplot as plt
 
 # Okabe & Ito's palette, which the colour-blind can tell apart.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-# Panel title, the prefix of the keys drawn in it, and the line style of each.
-_PANELS = (
-    ("Loss (nats a token)", {"train/loss/": (":", "train"), "val/loss/": ("-", "validation")}),
-    ("ROUGE-L, validation", {"val/rougeL/": ("-", "validation")}),
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One pair of axes.
+
+    Attributes:
+        title: What it shows, with the unit.
+        curves: Line style and label of the keys with each prefix; a key that ends in no `/` stands for itself.
+        smoothed: Prefixes whose curves are smoothed.
+    """
+
+    title: str
+    curves: dict[str, tuple[str, str]]
+    smoothed: tuple[str, ...] = ()
+
+
+_COLLAPSE = ("ended", "empty", "sentinel_start", "repetition", "wrong_language", "copied")
+PANELS = (
+    Panel("Loss (nats a token)", {"train/loss/": (":", "train"), "val/loss/": ("-", "validation")}, ("train/loss/",)),
+    Panel("ROUGE-L, validation", {"val/rougeL/": ("-", "model"), "val/lead_rougeL/": ("--", "first words")}),
+    Panel("BERTScore, validation", {"val/bertscore/": ("-", "model")}),
+    Panel("Share of summaries, mean over languages", {f"val/{name}": ("-", name) for name in _COLLAPSE}),
+    Panel("Gradient norm before clipping", {"train/gradient_norm": (":", "norm")}, ("train/gradient_norm",)),
+    Panel("Articles a second", {"perf/articles_per_s": (":", "articles/s")}, ("perf/articles_per_s",)),
 )
 _SMOOTHING = 0.9
 
@@ -48,7 +70,7 @@ def read_run(run: Path) -> Series:
 
 
 def draw_curves(run: Path, output: Path) -> Path:
-    """Draws the curves of a run by language.
+    """Draws the curves of a run by language: of the panels in `PANELS`, those that the run has a record for.
 
     Args:
         run: The run's folder.
@@ -58,23 +80,38 @@ def draw_curves(run: Path, output: Path) -> Path:
         `output`.
     """
     series = read_run(run)
-    figure, axes = plt.subplots(1, len(_PANELS), figsize=(11, 4), layout="constrained")
-    for axis, (title, prefixes) in zip(axes, _PANELS, strict=True):
-        for prefix, (style, name) in prefixes.items():
-            keys = sorted(key for key in series if key.startswith(prefix))
-            for colour, key in zip(cycle(_COLOURS), keys, strict=False):
-                points = series[key] if style == "-" else _smooth(series[key])
-                label = f"{key.rsplit('/', 1)[-1]} {name}"
-                axis.plot(
-                    *zip(*points, strict=True), style, color=colour, label=label, marker="." if style == "-" else ""
-                )
-        axis.set(title=title, xlabel="optimizer step", xlim=(0, None))
-        axis.grid(alpha=0.3)
-        if axis.lines:
-            axis.legend(frameon=False)
-    figure.savefig(output, dpi=120)
+    panels = [panel for panel in PANELS if any(_keys(series, prefix) for prefix in panel.curves)] or list(PANELS[:1])
+    columns = min(len(panels), 3)
+    rows = -(-len(panels) // columns)
+    size = (5.2 * columns, 3.7 * rows)
+    figure, axes = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
+    for axis, panel in zip(axes.flat, panels, strict=False):
+        _draw_panel(axis, panel, series)
+    for axis in axes.flat[len(panels) :]:
+        axis.set_visible(False)
+    figure.savefig(output, dpi=100)
     plt.close(figure)
     return output
+
+
+def _draw_panel(axis: Any, panel: Panel, series: Series) -> None:
+    colours: dict[str, str] = {}
+    for prefix, (style, name) in panel.curves.items():
+        for key in _keys(series, prefix):
+            thing = key.rsplit("/", 1)[-1]  # one colour for each language, whatever the line style
+            colour = colours.setdefault(thing, _COLOURS[len(colours) % len(_COLOURS)])
+            points = _smooth(series[key]) if prefix in panel.smoothed else series[key]
+            label = f"{thing} {name}" if prefix.endswith("/") else name
+            marker = "." if style == "-" else ""
+            axis.plot(*zip(*points, strict=True), style, color=colour, label=label, marker=marker)
+    axis.set(title=panel.title, xlabel="optimizer step", xlim=(0, None))
+    axis.grid(alpha=0.3)
+    if axis.lines:
+        axis.legend(frameon=False, fontsize="small")
+
+
+def _keys(series: Series, prefix: str) -> list[str]:
+    return sorted(key for key in series if (key.startswith(prefix) if prefix.endswith("/") else key == prefix))
 
 
 def _smooth(points: list[tuple[int, float]]) -> list[tuple[int, float]]:

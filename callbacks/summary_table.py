@@ -1,0 +1,63 @@
+"""The same few articles after every validation: how summaries change while a model learns."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.loggers import WandbLogger
+
+COLUMNS = ["step", "language", "id", "source", "reference", "generated", "rougeL"]
+
+
+class SummaryTable(L.Callback):
+    """Writes fixed examples of each validation to `summaries.jsonl` in the run's folder, and to W&B as `val/summaries`.
+
+    The examples of a language are those whose ids come first in alphabetical order: the same after every validation and
+    in every run on the same data. The table on W&B holds all validations of the run so far.
+
+    Args:
+        examples: Summaries of each language; at least 1.
+
+    Raises:
+        ValueError: If `examples` is below 1.
+    """
+
+    def __init__(self, examples: int = 3) -> None:
+        if examples < 1:
+            raise ValueError(f"SummaryTable.examples {examples} must be at least 1; leave the callback out instead.")
+        self.examples = examples
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: Any) -> None:
+        """Appends the examples."""
+        if trainer.state.fn != "fit" or trainer.sanity_checking or not trainer.is_global_zero:
+            return
+        path = Path(trainer.default_root_dir) / "summaries.jsonl"
+        # A resumed run repeats the steps after its checkpoint.
+        rows = [row for row in read_rows(path) if row["step"] < trainer.global_step]
+        rows += self._rows(pl_module.evaluation.by_language(), trainer.global_step)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                data = [[row[column] for column in COLUMNS] for row in rows]
+                logger.log_table("val/summaries", columns=COLUMNS, data=data, step=trainer.global_step)
+
+    def _rows(self, by_language: dict[str, list[Any]], step: int) -> list[dict[str, Any]]:
+        rows = []
+        for language, summaries in by_language.items():
+            for summary in sorted(summaries, key=lambda one: one.id)[: self.examples]:
+                texts = (summary.id, summary.article, summary.reference, summary.prediction)
+                row = (step, language, *texts, round(summary.scores["rougeL"], 2))
+                rows.append(dict(zip(COLUMNS, row, strict=True)))
+        return rows
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows written so far; a last line that a killed run cut off is left out."""
+    if not path.is_file():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]
