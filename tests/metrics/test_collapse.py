@@ -93,10 +93,8 @@ def test_turkish_casing_decides_what_is_the_same_word() -> None:
 def test_another_language_is_seen_and_sentinels_do_not_hide_it() -> None:
     english = "The snow that fell last night closed the schools of the capital."
     assert figures(english)["wrong_language"] == 1
-    assert figures(f"<extra_id_0> {english} <extra_id_1>")["wrong_language"] == 1
+    assert figures("<extra_id_0> " * 200 + english)["wrong_language"] == 1
     assert figures(english, language="en")["wrong_language"] == 0
-    assert figures("<extra_id_0>Okullar tatil edildi" * 12, language="tr")["wrong_language"] == 0
-    assert figures("<extra_id_0>" * 12 + "政府", language="zh")["wrong_language"] == 0
 
 
 def test_the_language_figure_is_left_out_where_the_language_is_unknown() -> None:

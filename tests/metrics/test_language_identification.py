@@ -34,7 +34,7 @@ def test_languages_of_other_scripts_and_families(language: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "Hello world", "12,5 % 1.000.000 2024 17:30 99/100 12345", "Velmora Line", "©®™§¶•…–—" * 40]
+    "text", ["", "Hello world", "12,5 % 1.000.000 2024 17:30 99/100 12345", "Velmora Line", "1234567890 " * 5]
 )
 def test_texts_that_say_little_pass_for_any_language(text: str) -> None:
     for language in ("tr", "en", "zh", "ar"):
