@@ -33,8 +33,7 @@ class BertScore(L.Callback):
 
     A validation hands its summaries to the process and training goes on; what is finished is logged after the next
     batch. Training waits for the rest at its end. `validate` and `test` wait for all, and put the figures into the
-    `scores` of each summary. Since scores come late, no callback can monitor them. Place it before callbacks that
-    read the scores or draw curves at the end.
+    `scores` of each summary. Since scores come late, no callback can monitor them.
 
     Whatever fails there ends scoring, of one language or of all, with a warning, but never the run.
 
@@ -57,7 +56,7 @@ class BertScore(L.Callback):
         rescale: bool = False,
         batch_size: int = 32,
         threads: int = 2,
-        limit: int | None = None,
+        limit: int | None = 500,
         timeout_minutes: float = 30.0,
     ) -> None:
         for name, value in {"batch_size": batch_size, "threads": threads, "limit": limit}.items():
