@@ -137,8 +137,9 @@ def _wait(device: torch.device) -> None:
 def summarize(times: dict[str, list[float]]) -> dict[str, dict[str, float]]:
     """Milliseconds a step, and the cost against `none` in percent of the same round, the first round left out."""
     result = {}
-    for name, blocks in times.items():
-        costs = [100 * (own / none - 1) for own, none in zip(blocks[1:], times["none"][1:], strict=True)]
+    rounds = min(len(blocks) for blocks in times.values())
+    for name, blocks in ((name, blocks[:rounds]) for name, blocks in times.items()):
+        costs = [100 * (own / none - 1) for own, none in zip(blocks[1:], times["none"][1:rounds], strict=True)]
         milliseconds = [1000 * block for block in blocks[1:]]
         low, _, high = quantiles(costs, n=4)
         result[name] = {
@@ -161,6 +162,7 @@ def train(options: argparse.Namespace) -> TakeTurns:
         devices=1,
         precision="bf16-mixed" if device == "cuda" else "32-true",
         max_steps=len(turns.turns) * options.block,
+        max_time={"seconds": options.seconds},
         callbacks=[turns],
         logger=False,
         enable_checkpointing=False,
@@ -184,10 +186,12 @@ def main() -> None:
     parser.add_argument("--target-tokens", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=20, help="blocks of each variant that count; at least 2")
     parser.add_argument("--block", type=int, default=20, help="steps of a block")
+    parser.add_argument("--seconds", type=int, default=600, help="stop then, and count the rounds that are whole")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--commit", default=current_commit(), help="of the code, where the repository is absent")
     options = parser.parse_args()
-    results = summarize(train(options).times)
+    times = train(options).times
+    results = summarize(times)
     settings = {name: value for name, value in vars(options).items() if name not in ("output", "base", "commit")}
     write(
         options.output,
@@ -197,6 +201,7 @@ def main() -> None:
             "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
             "base": Path(options.base).name,
             **settings,
+            "rounds": min(len(blocks) for blocks in times.values()) - 1,
             "variants": results,
         },
     )

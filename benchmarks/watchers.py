@@ -118,6 +118,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=100, help="steps between validations")
     parser.add_argument("--validation", type=int, default=200, help="validation pairs of each language")
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--variants", nargs="+", help="some of them; left out: all")
     parser.add_argument("--work", type=Path, default=Path("runs/watchers"))
     parser.add_argument("--output", type=Path, required=True)
     options, extra = parser.parse_known_args()
@@ -126,6 +127,8 @@ def main() -> None:
     results = []
     for _ in range(options.rounds):
         for name, flags in variants(options.encoder, clock).items():
+            if options.variants and name not in options.variants:
+                continue
             root = options.work / name.replace(" ", "_")
             command = [
                 "--config=benchmarks/configs/tbmm_xsum.yaml",
