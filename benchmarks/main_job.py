@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import shutil
 import signal
 import subprocess
@@ -74,7 +75,7 @@ def summarize(series: Series, steps: int) -> dict:
     """Loss by language at the start and the end (means of 20 records), speed and memory (medians)."""
     result: dict = {"steps": steps}
     for key in ("train/loss/tr", "train/loss/en"):
-        values = [value for _, value in series[key]]
+        values = [value for _, value in series[key] if math.isfinite(value)]
         result[key] = {"first": sum(values[:20]) / len(values[:20]), "last": sum(values[-20:]) / len(values[-20:])}
     rates = [value for _, value in series["perf/articles_per_s"]]
     result["articles_per_s"] = {"median": median(rates), "min": min(rates), "max": max(rates), "records": len(rates)}

@@ -111,6 +111,7 @@ class OneBatch(L.LightningDataModule):
     """
 
     tokenizer_fingerprint = "none"
+    languages = ("tr", "en")
 
     def __init__(self, base: str, rows: int, source: int, target: int) -> None:
         super().__init__()

@@ -23,13 +23,14 @@ class _Scoring:
 
     stage: str
     step: int
+    languages: int
     summaries: list[EvaluatedSummary]
     copies: list[EvaluatedSummary]
     unanswered: int = 0
 
 
 class BertScore(L.Callback):
-    """Logs `val/bertscore/LANGUAGE` and `val/bertscore`, the mean over languages, at the step they belong to.
+    """Logs `val/bertscore/LANGUAGE` and `val/bertscore`, the mean over all languages, at the step they belong to.
 
     A validation hands its summaries to the process and training goes on; what is finished is logged after the next
     batch. Training waits for the rest at its end. `validate` and `test` wait for all, and put the figures into the
@@ -44,7 +45,7 @@ class BertScore(L.Callback):
         threads: CPU threads of the process; at least 1.
         limit: Summaries of each language scored in each validation during training, the first by id; at least 1, null
             scores all.
-        timeout_minutes: Longest wait at the end; above 0.
+        timeout_minutes: Longest wait at the end without any answer; above 0.
 
     Raises:
         ValueError: If a number is out of range.
@@ -119,7 +120,11 @@ class BertScore(L.Callback):
                 chosen += sorted(summaries, key=lambda summary: summary.id)[: self.limit if fitting else None]
         # The step under which Lightning has just logged this evaluation; `global_step` is one more.
         step = trainer.fit_loop.epoch_loop._batches_that_stepped
-        self._ask(_Scoring(stage, step, chosen, [replace(summary, scores={}) for summary in chosen]))
+        self._ask(
+            _Scoring(
+                stage, step, len(evaluation.by_language()), chosen, [replace(summary, scores={}) for summary in chosen]
+            )
+        )
         if not fitting:
             self._wait(trainer)
 
@@ -127,7 +132,7 @@ class BertScore(L.Callback):
         if self._off:
             return
         try:
-            self._process = self._process or ScorerProcess(self._settings, self.threads)
+            self._process = self._process or ScorerProcess(self.settings, self.threads)
         except OSError as error:
             self._switch_off(str(error))
             return
@@ -139,7 +144,8 @@ class BertScore(L.Callback):
                 scoring.unanswered += 1
 
     @property
-    def _settings(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, Any]:
+        """What the figures depend on, as plain data."""
         encoders = {language: asdict(encoder) for language, encoder in self.encoders.items()}
         return {"encoders": encoders, "rescale": self.rescale, "batch_size": self.batch_size}
 
@@ -157,12 +163,13 @@ class BertScore(L.Callback):
             total = self._pairs_left()
             task = bar.add_task("BERTScore of the last summaries", total=total)
             while self._requests and time.monotonic() < deadline:
-                self._receive(trainer, seconds=max(deadline - time.monotonic(), 0.001))
+                if self._receive(trainer, seconds=max(deadline - time.monotonic(), 0.001)):
+                    deadline = time.monotonic() + 60 * self.timeout_minutes  # slow is not hanging
                 bar.update(task, completed=total - self._pairs_left())
         if self._requests:
             self._switch_off(
-                f"{self._pairs_left()} summaries have no score after {self.timeout_minutes:g} minutes of waiting. "
-                "Raise timeout_minutes or threads, or set a lower limit"
+                f"{self._pairs_left()} summaries have no score, and for {self.timeout_minutes:g} minutes none came. "
+                "Raise timeout_minutes or threads, or lower batch_size"
             )
 
     def _receive(self, trainer: L.Trainer, seconds: float) -> bool:
@@ -190,6 +197,10 @@ class BertScore(L.Callback):
     def _finish(self, trainer: L.Trainer, scoring: _Scoring) -> None:
         scored = [summary for summary in scoring.copies if summary.language not in self._failed]
         means = {key: value for key, value in Evaluation(scored).metrics().items() if _name(key) in (RAW, RESCALED)}
+        for name in (RAW, RESCALED):
+            # The mean over languages must not change its meaning when one of them drops out.
+            if sum(key.startswith(f"{name}/") for key in means) < scoring.languages:
+                means.pop(name, None)
         if not means:
             return
         for logger in trainer.loggers:

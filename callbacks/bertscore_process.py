@@ -143,7 +143,8 @@ def _write(requests: queue.SimpleQueue[dict[str, Any] | None], stream: IO[bytes]
 
 
 def _read(stream: IO[bytes], replies: queue.SimpleQueue[dict[str, Any] | None]) -> None:
-    with stream:
+    # A reply that a kill has cut off counts as the end, too.
+    with stream, suppress(json.JSONDecodeError):
         for line in stream:
             replies.put(json.loads(line))
     replies.put(None)

@@ -122,7 +122,8 @@ class CollapseMonitor(L.Callback):
         found = list(self._diagnose(trainer))
         self._in_a_row = {f"{one.figure}/{one.language}/{one.threshold}": one.in_a_row for one in found}
         if trainer.is_global_zero:
-            _write(found, Path(trainer.default_root_dir) / "diagnosis.jsonl")
+            folder = Path(trainer.default_root_dir)
+            _write(found, (folder if fitting else folder / "validate") / "diagnosis.jsonl")
             for one in found:
                 if one.in_a_row == 1:
                     log.warning("Step %d: %s", one.step, one.text)

@@ -67,9 +67,11 @@ class GradientClipping(L.Callback):
         self._norms, self._clipped = self._norms.to(pl_module.device), self._clipped.to(pl_module.device)
 
     def on_before_optimizer_step(self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: Any) -> None:
-        """Clips and logs; does nothing if there are no gradients, as in a step that is skipped."""
+        """Clips and logs; a step without gradients, such as one that is skipped, has norm NaN."""
         parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
         if not parameters:
+            # Else Lightning would log the norm of the step before again.
+            pl_module.log("train/gradient_norm", torch.full((), torch.nan, device=pl_module.device), batch_size=1)
             return
         norm = get_total_norm([parameter.grad for parameter in parameters])  # type: ignore[misc]
         self._clipped += self._clip(parameters, norm)
@@ -95,8 +97,9 @@ class GradientClipping(L.Callback):
             return torch.zeros_like(finite)
         # The limit is on the device: clipping their quotient to 1 is clipping the norm to it, without waiting for it.
         limit = torch.nanquantile(self._norms, self.threshold / 100)
-        clip_grads_with_norm_(parameters, 1.0, torch.where(finite, norm / limit, 0.0))
-        return finite & (norm > limit)
+        usable = finite & (limit > 0)  # a limit of 0 would wipe out every gradient
+        clip_grads_with_norm_(parameters, 1.0, torch.where(usable, norm / limit, 0.0))
+        return usable & (norm > limit)
 
     def state_dict(self) -> dict[str, Any]:
         """The norms seen, and what has been counted since the last record."""

@@ -48,7 +48,11 @@ class NonFinite:
     def __str__(self) -> str:
         if self.values is None:
             return f"{self.name} (its values are no longer at hand)"
-        inputs = {True: "; its input is finite", False: "; so is its input", None: ""}[self.input_finite]
+        inputs = {
+            True: "; its input is finite",
+            False: "; its input is not finite either, so the fault lies before it",
+            None: "",
+        }[self.input_finite]
         return (
             f"{self.name} ({self.dtype}, {self.nan} NaN and {self.infinite} infinite of {self.values:,} values{inputs})"
         )
@@ -174,8 +178,8 @@ def describe(report: Mapping[str, Any]) -> str:
     """What was found, in a sentence or two."""
     first = NonFinite(**report["first"])
     where = {
-        "loss": "the first of it",
-        "activation": "the first of them",
+        "loss": "seen first in",
+        "activation": "seen first in",
         "gradient": "the one nearest to the output, where the backward pass begins",
     }[report["kind"]]
     rows = ", ".join(f"{row} ({language})" for row, language in zip(report["ids"], report["languages"], strict=True))

@@ -33,7 +33,9 @@ _CAUSES = ("activation", "loss", "gradient")  # each makes the next
 _RECORDS_OF_SKIPPED_STEPS = 3
 _REMEDIES = (
     "The step did not touch the weights. Try a lower model.optimizer.init_args.lr, a longer warm-up or a lower "
-    "threshold of GradientClipping, and look at these rows; then go on from a checkpoint, such as `--ckpt_path last`."
+    "threshold of GradientClipping, and look at these rows; then go on from a checkpoint, such as `--ckpt_path last`; "
+    "where val/loss or train/gradient_norm was out of bounds before, its weights are finite but spoilt: take an older "
+    "one."
 )
 
 
@@ -204,8 +206,11 @@ class NanMonitor(L.Callback):
         if problem:
             return f"{describe(first)} {problem}"
         folders = [_folder(trainer, report["rank"]) for report in alike]
+        shared = (
+            " The gradients of all devices were summed already: it may be the rows of another." if alike[1:] else ""
+        )
         places = " and ".join(str(folder) for folder in folders)
-        return f"{describe(first)} Recorded in {places}; repeat it with\n    {replay_command(folders[0])}"
+        return f"{describe(first)}{shared} Recorded in {places}; repeat it with\n    {replay_command(folders[0])}"
 
     def _find(self, trainer: L.Trainer, pl_module: L.LightningModule) -> tuple[_Microbatch, dict[str, Any]] | None:
         """The first microbatch of this device that was bad, and the report of it."""

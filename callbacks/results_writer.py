@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,10 @@ from typing import Any
 import lightning as L
 from rich.console import Console
 
+from callbacks.bertscore import BertScore
 from callbacks.environment import git_state, package_versions
 from lightning_modules.evaluation import EvaluatedSummary
+from metrics.lead import mean_word_count
 from metrics.score_intervals import Bootstrap, score_intervals
 from metrics.significance import Values
 from reports.results import Results, write_predictions, write_results
@@ -53,15 +55,17 @@ class ResultsWriter(L.Callback):
 
     def _results(self, trainer: L.Trainer, pl_module: Any) -> Results:
         by_language: dict[str, list[EvaluatedSummary]] = pl_module.evaluation.by_language()
-        tables = {language: _table(summaries) for language, summaries in by_language.items()}
+        names = dict.fromkeys(name for one in pl_module.evaluation.summaries for name in one.scores)
+        incomplete = {language: _incomplete(summaries, names) for language, summaries in by_language.items()}
+        tables = {language: _table(summaries, incomplete[language]) for language, summaries in by_language.items()}
         languages, overall = score_intervals(tables, self.bootstrap)
         return Results(
             counts={language: len(summaries) for language, summaries in by_language.items()},
             languages=languages,
             overall=overall,
-            incomplete={language: _incomplete(summaries) for language, summaries in by_language.items()},
+            incomplete=incomplete,
             bootstrap=asdict(self.bootstrap),
-            settings={"generation": asdict(pl_module.generation), "scoring": asdict(pl_module.scoring)},
+            settings=_settings(trainer, pl_module, by_language),
             model={
                 "checkpoint": trainer.ckpt_path and str(trainer.ckpt_path),
                 "step": self._loaded_step if trainer.ckpt_path else trainer.global_step,
@@ -72,20 +76,34 @@ class ResultsWriter(L.Callback):
         )
 
 
-def _table(summaries: Sequence[EvaluatedSummary]) -> dict[str, tuple[Values, Values]]:
+def _settings(trainer: L.Trainer, pl_module: Any, by_language: dict[str, list[EvaluatedSummary]]) -> dict[str, Any]:
+    """All that the scores depend on beside the model."""
+    scorers = [one for one in trainer.callbacks if isinstance(one, BertScore)]  # type: ignore[attr-defined]
+    report = getattr(trainer.datamodule, "report", None)  # type: ignore[attr-defined]
+    splits = report.splits if report is not None else []
+    return {
+        "generation": asdict(pl_module.generation),
+        "scoring": asdict(pl_module.scoring),
+        # The k of the baseline lead_*.
+        "lead_words": {code: mean_word_count([one.reference for one in rows]) for code, rows in by_language.items()},
+        "bertscore": scorers[0].settings if scorers else None,
+        "data": {f"{one.source} {one.language}": one.fingerprint for one in splits if one.split == "test"},
+    }
+
+
+def _table(summaries: Sequence[EvaluatedSummary], incomplete: dict[str, int]) -> dict[str, tuple[Values, Values]]:
     """Numerators and denominators of each score that all summaries have."""
-    left_out, ones = _incomplete(summaries), [1.0] * len(summaries)
     table: dict[str, tuple[Values, Values]] = {}
-    if all(summary.label_tokens for summary in summaries):
+    if "loss" not in incomplete:
         table["loss"] = ([one.loss for one in summaries], [one.label_tokens for one in summaries])
     for name in summaries[0].scores:
-        if name not in left_out:
-            table[name] = ([one.scores[name] for one in summaries], ones)
+        if name not in incomplete:
+            table[name] = ([one.scores[name] for one in summaries], [1.0] * len(summaries))
     return table
 
 
-def _incomplete(summaries: Sequence[EvaluatedSummary]) -> dict[str, int]:
+def _incomplete(summaries: Sequence[EvaluatedSummary], names: Iterable[str]) -> dict[str, int]:
     """Scores that some summaries lack, with how many do: a mean over the others would be one of other summaries."""
-    names = dict.fromkeys(name for summary in summaries for name in summary.scores)
     lacking = {name: sum(not math.isfinite(one.scores.get(name, math.nan)) for one in summaries) for name in names}
+    lacking["loss"] = sum(not (one.label_tokens and math.isfinite(one.loss)) for one in summaries)
     return {name: count for name, count in lacking.items() if count}

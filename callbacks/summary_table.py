@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +39,13 @@ class SummaryTable(L.Callback):
         # A resumed run repeats the steps after its checkpoint.
         rows = [row for row in read_rows(path) if row["step"] < trainer.global_step]
         rows += self._rows(pl_module.evaluation.by_language(), trainer.global_step)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+        _replace(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
                 data = [[row[column] for column in COLUMNS] for row in rows]
-                logger.log_table("val/summaries", columns=COLUMNS, data=data, step=trainer.global_step)
+                # Beside the scores of this validation.
+                step = trainer.fit_loop.epoch_loop._batches_that_stepped
+                logger.log_table("val/summaries", columns=COLUMNS, data=data, step=step)
 
     def _rows(self, by_language: dict[str, list[Any]], step: int) -> list[dict[str, Any]]:
         rows = []
@@ -56,8 +58,16 @@ class SummaryTable(L.Callback):
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows written so far; a last line that a killed run cut off is left out."""
+    """The rows written so far."""
     if not path.is_file():
         return []
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    # Not `splitlines`, which also cuts at marks that articles hold, such as U+2028.
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
+
+
+def _replace(path: Path, text: str) -> None:
+    """Writes beside the file first, so that a run that is killed keeps the old one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)

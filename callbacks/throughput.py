@@ -59,6 +59,7 @@ class Throughput(L.Callback):
             self._peak = max(self._peak, self._take_peak(pl_module))
             pl_module.log("perf/peak_memory_gib", self._peak, prog_bar=True, batch_size=1)
         self._articles, self._seconds = 0, 0.0
+        self._started = time.perf_counter()  # waiting for the next batch counts
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Stops the clock, and takes the peak of training apart from that of validation."""

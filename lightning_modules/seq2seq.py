@@ -196,10 +196,11 @@ class Seq2SeqModule(L.LightningModule):
         self.log("train/loss", loss, prog_bar=True, batch_size=rows)
         rate = self.trainer.optimizers[0].param_groups[0]["lr"]
         self.log("train/learning_rate", rate, prog_bar=True, batch_size=rows)
-        for language in sorted(set(batch["languages"])):
+        for language in self.trainer.datamodule.languages:  # type: ignore[attr-defined]
             chosen = [index for index, code in enumerate(batch["languages"]) if code == language]
+            # Without a row of it NaN, a gap: Lightning would log the loss of an earlier batch again.
             part = mean_token_loss(losses[chosen].detach(), batch["labels"][chosen])
-            self.log(f"train/loss/{language}", part, batch_size=len(chosen))
+            self.log(f"train/loss/{language}", part, batch_size=max(len(chosen), 1))
         return loss
 
     # -- evaluation --------------------------------------------------------------------------------------------------

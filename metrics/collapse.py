@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from metrics.language_identification import in_other_language, is_identifiable
-from metrics.words import lowercase, words
+from metrics.words import SENTINEL, lowercase, without_sentinels, words
 
-_SENTINEL = re.compile(r"<extra_id_\d+>")
 _NGRAM = 3
 
 
@@ -40,11 +38,11 @@ def collapse(
     if not len(articles) == len(references) == len(predictions):
         counts = f"{len(articles)} articles, {len(references)} references and {len(predictions)} predictions"
         raise ValueError(f"Collapse figures need as many articles and references as predictions, got {counts}.")
-    texts = [_SENTINEL.sub(" ", text) for text in predictions]
+    texts = [without_sentinels(text) for text in predictions]
     tokens = [words(lowercase(text, language)) for text in texts]
     lengths = [max(len(words(text)), 1) for text in references]
     figures = {
-        "sentinel": [float(bool(_SENTINEL.search(text))) for text in predictions],
+        "sentinel": [float(bool(SENTINEL.search(text))) for text in predictions],
         "empty": [float(not summary) for summary in tokens],
         "repetition": [_repetition(summary) for summary in tokens],
         "length_ratio": [len(summary) / length for summary, length in zip(tokens, lengths, strict=True)],

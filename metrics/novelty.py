@@ -6,13 +6,13 @@ from collections import defaultdict
 from collections.abc import Sequence
 from itertools import takewhile
 
-from metrics.words import lowercase, words
+from metrics.words import lowercase, without_sentinels, words
 
 _NGRAMS = {"novel_unigrams": 1, "novel_bigrams": 2, "novel_trigrams": 3}
 
 
 def novelty(articles: Sequence[str], summaries: Sequence[str], language: str) -> dict[str, list[float]]:
-    """Describes how summaries differ from their articles, on lower-case words.
+    """Describes how summaries differ from their articles, on lower-case words; sentinels `<extra_id_N>` are none.
 
     Args:
         articles: Source texts.
@@ -34,14 +34,16 @@ def novelty(articles: Sequence[str], summaries: Sequence[str], language: str) ->
     if not summaries or len(articles) != len(summaries):
         raise ValueError(f"Novelty needs pairs, got {len(articles)} articles and {len(summaries)} summaries.")
     rows = [
-        _describe(words(lowercase(article, language)), words(lowercase(summary, language)))
+        _describe(words(lowercase(article, language)), words(lowercase(without_sentinels(summary), language)))
         for article, summary in zip(articles, summaries, strict=True)
     ]
     return {name: [row[name] for row in rows] for name in rows[0]}
 
 
 def fragment_lengths(article: Sequence[str], summary: Sequence[str]) -> list[int]:
-    """Lengths of the fragments that a summary copies from its article, greedily the longest first (figure 3 there).
+    """Lengths of the fragments that a summary copies from its article: at each word of it the longest, from the left.
+
+    Unlike figure 3 there, starts that overlap a match in the article are tried, too.
 
     Example:
         >>> fragment_lengths("a b c d".split(), "b c x a".split())

@@ -53,9 +53,9 @@ def score_intervals(
         from summaries drawn within each language.
     """
     found = {}
-    for number, (language, table) in enumerate(tables.items()):
-        # A seed of its own, since languages are drawn independently.
-        found[language] = _resample(table, bootstrap.resamples, bootstrap.seed + number)
+    for language, table in tables.items():
+        # A seed of its own, since languages are drawn independently; by its name, so that no other language matters.
+        found[language] = _resample(table, bootstrap.resamples, [bootstrap.seed, *language.encode()])
     overall: dict[str, list[tuple[float, npt.NDArray[np.float64]]]] = {}
     for scores in found.values():
         for name, score in scores.items():
@@ -68,7 +68,7 @@ def score_intervals(
 
 
 def _resample(
-    table: Mapping[str, tuple[Values, Values]], resamples: int, seed: int
+    table: Mapping[str, tuple[Values, Values]], resamples: int, seed: int | list[int]
 ) -> dict[str, tuple[float, npt.NDArray[np.float64]]]:
     """Each score, and its resampled values."""
     if not table:

@@ -11,6 +11,7 @@ from metrics.segmentation import segment
 
 # Marks belong to their letters: without them the vowel signs of Hindi, Thai or Arabic would cut words to pieces.
 _RUN = regex.compile(r"[\p{L}\p{M}\p{N}]+")
+SENTINEL = regex.compile(r"<extra_id_\d+>")
 # Languages whose I has no dot: plain lower-casing would turn I into i and İ into two characters.
 _DOTLESS_I = ("tr", "az")
 
@@ -31,6 +32,11 @@ def lowercase(text: str, language: str) -> str:
     if base_code(language) in _DOTLESS_I:
         text = text.replace("I", "ı").replace("İ", "i")
     return text.lower()
+
+
+def without_sentinels(text: str) -> str:
+    """The text with a space for each `<extra_id_N>`, which is no word of a summary."""
+    return SENTINEL.sub(" ", text)
 
 
 def words(text: str) -> list[str]:

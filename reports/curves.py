@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,12 +35,16 @@ class Panel:
 
 _COLLAPSE = ("ended", "empty", "sentinel_start", "repetition", "wrong_language", "copied")
 PANELS = (
-    Panel("Loss (nats a token)", {"train/loss/": (":", "train"), "val/loss/": ("-", "validation")}, ("train/loss/",)),
+    Panel(
+        "Loss (nats a token), training smoothed",
+        {"train/loss/": (":", "train"), "val/loss/": ("-", "validation")},
+        ("train/loss/",),
+    ),
     Panel("ROUGE-L, validation", {"val/rougeL/": ("-", "model"), "val/lead_rougeL/": ("--", "first words")}),
     Panel("BERTScore, validation", {"val/bertscore/": ("-", "model")}),
-    Panel("Share of summaries, mean over languages", {f"val/{name}": ("-", name) for name in _COLLAPSE}),
-    Panel("Gradient norm before clipping", {"train/gradient_norm": (":", "norm")}, ("train/gradient_norm",)),
-    Panel("Articles a second", {"perf/articles_per_s": (":", "articles/s")}, ("perf/articles_per_s",)),
+    Panel("Collapse figures, mean over languages", {f"val/{name}": ("-", name) for name in _COLLAPSE}),
+    Panel("Gradient norm before clipping, smoothed", {"train/gradient_norm": (":", "norm")}, ("train/gradient_norm",)),
+    Panel("Articles a second, smoothed", {"perf/articles_per_s": (":", "articles/s")}, ("perf/articles_per_s",)),
 )
 _SMOOTHING = 0.9
 
@@ -49,13 +54,13 @@ Series = dict[str, list[tuple[int, float]]]
 def read_metrics(path: Path) -> Series:
     """Reads `metrics.csv` as Lightning's CSVLogger writes it: (step, value) points by key."""
     series: Series = defaultdict(list)
-    with path.open(newline="") as file:
-        for row in csv.DictReader(file):
-            if not row["step"]:  # the last line of a killed run may be cut off
-                continue
-            for key, value in row.items():
-                if value and key != "step":
-                    series[key].append((int(row["step"]), float(value)))
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    if lines and not lines[-1].endswith("\n"):  # a killed run cut it off, perhaps in the middle of a number
+        lines.pop()
+    for row in csv.DictReader(lines):
+        for key, value in row.items():
+            if value and key != "step":
+                series[key].append((int(row["step"]), float(value)))
     return dict(series)
 
 
@@ -98,10 +103,10 @@ def _draw_panel(axis: Any, panel: Panel, series: Series) -> None:
     colours: dict[str, str] = {}
     for prefix, (style, name) in panel.curves.items():
         for key in _keys(series, prefix):
-            thing = key.rsplit("/", 1)[-1]  # one colour for each language, whatever the line style
-            colour = colours.setdefault(thing, _COLOURS[len(colours) % len(_COLOURS)])
+            name_or_language = key.rsplit("/", 1)[-1]  # one colour for each, whatever the line style
+            colour = colours.setdefault(name_or_language, _COLOURS[len(colours) % len(_COLOURS)])
             points = _smooth(series[key]) if prefix in panel.smoothed else series[key]
-            label = f"{thing} {name}" if prefix.endswith("/") else name
+            label = f"{name_or_language} {name}" if prefix.endswith("/") else name
             marker = "." if style == "-" else ""
             axis.plot(*zip(*points, strict=True), style, color=colour, label=label, marker=marker)
     axis.set(title=panel.title, xlabel="optimizer step", xlim=(0, None))
@@ -115,9 +120,12 @@ def _keys(series: Series, prefix: str) -> list[str]:
 
 
 def _smooth(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
-    """Exponential moving average without the bias of its start (Kingma & Ba 2015, section 3)."""
+    """Exponential moving average without the bias of its start (Kingma & Ba 2015, section 3); NaN makes a gap."""
     smoothed, average, weight = [], 0.0, 0.0
     for step, value in points:
+        if not math.isfinite(value):
+            smoothed.append((step, math.nan))
+            continue
         average = _SMOOTHING * average + (1 - _SMOOTHING) * value
         weight = _SMOOTHING * weight + (1 - _SMOOTHING)
         smoothed.append((step, average / weight))

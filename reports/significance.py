@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,10 +20,14 @@ from reports.results import read_predictions
 
 METRICS = ("rouge1", "rouge2", "rougeL", "bertscore")
 _NOTE = (
-    "p: two-sided; bootstrap after Koehn (2004), randomisation after Riezler & Maxwell (2005). Holm: the randomisation "
+    "p: two-sided; bootstrap after Koehn (2004), too small below about 30 summaries; randomisation after Riezler & "
+    "Maxwell (2005). Holm: the randomisation "
     "p adjusted for all {count} tests of this table (Holm 1979): below 0.05, the chance that any such row is mere luck "
     "is below 5%. The tests tell whether other articles would give the same order, not whether another seed would."
 )
+
+# Of a file or a pipe, in which a table that is cut loses numbers.
+_WIDTH = 110
 
 Rows = dict[tuple[str, str], dict[str, Any]]
 
@@ -93,7 +98,11 @@ def by_name(rows: Sequence[dict[str, Any]], path: str) -> Rows:
     """
     named = {(row["language"], row["id"]): row for row in rows}
     if len(named) < len(rows):
-        raise ValueError(f"{path} has {len(rows) - len(named)} rows whose language and id another row has too.")
+        twice, _ = Counter((row["language"], row["id"]) for row in rows).most_common(1)[0]
+        raise ValueError(
+            f"{path} has {len(rows) - len(named)} rows whose language and id another row has too, such as "
+            f"{'/'.join(twice)}. Give the sources a column of ids (data.sources.columns.id) and test again."
+        )
     return named
 
 
@@ -110,9 +119,10 @@ def common(a: Rows, b: Rows) -> tuple[Rows, Rows]:
 
 def comparison_table(comparisons: Sequence[Comparison]) -> Table:
     """One row a comparison, with p-values adjusted for their number."""
-    table = Table("language", "score", "n", "A", "B", "A - B [95%]", "p bootstrap", "p randomisation", "Holm")
-    for column in table.columns[2:]:
-        column.justify = "right"
+    table = Table("lang", "score", "n", "A", "B", "A - B [95%]", "p boot", "p rand", "Holm")
+    for number, column in enumerate(table.columns):
+        column.no_wrap = True
+        column.justify = "left" if number < 2 else "right"
     adjusted = holm([one.randomization_p for one in comparisons])
     for number, (one, p) in enumerate(zip(comparisons, adjusted, strict=True)):
         if number and one.language != comparisons[number - 1].language:
@@ -149,6 +159,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not comparisons:
         raise ValueError(f"No summary has a score of {', '.join(METRICS)}; files of `predict` have none, use `test`.")
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = _WIDTH
     console.print(f"A: {options.a}\nB: {options.b}", soft_wrap=True)
     if any(only):
         console.print(f"Left out: {only[0]} summaries that only A has, {only[1]} that only B has.")

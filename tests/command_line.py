@@ -56,8 +56,10 @@ def run_folder(root: Path) -> Path:
     return folder
 
 
-def records(root: Path, stage: str = "") -> dict[str, dict[int, float]]:
-    return {key: dict(points) for key, points in read_run(run_folder(root) / stage).items()}
+def records(root: Path, stage: str = "") -> dict[str, dict[int, float | None]]:
+    """Values by key and step, with None for NaN, which equals nothing."""
+    series = read_run(run_folder(root) / stage)
+    return {key: {step: None if value != value else value for step, value in points} for key, points in series.items()}
 
 
 def last_checkpoint(root: Path) -> dict:

@@ -207,7 +207,7 @@ def test_a_scorer_that_hangs_is_ended_after_the_time_out(fake, caplog):
     assert list(recorder.series("val/loss")) == VALIDATED
     assert recorder.series("val/bertscore") == {}
     (warning,) = warnings(caplog)
-    assert "12 summaries have no score after 0.002 minutes of waiting" in warning
+    assert "12 summaries have no score, and for 0.002 minutes none came" in warning
     assert "timeout_minutes" in warning
 
 
@@ -223,7 +223,8 @@ def test_a_language_that_fails_is_left_out_of_everything(fake, caplog):
     bertscore = BertScore(batch_size=1, timeout_minutes=PATIENCE)
     made, recorder = fit(bertscore)
     assert recorder.series("val/bertscore/tr") == {}
-    assert recorder.series("val/bertscore") == recorder.series("val/bertscore/en") != {}
+    assert recorder.series("val/bertscore/en") != {}
+    assert recorder.series("val/bertscore") == {}  # would no longer be the mean of both
     (warning,) = warnings(caplog)
     assert "language tr is off for the rest of this run: OSError: no encoder 'x'. Offline" in warning
     assert "BertScore.encoders.tr.model" in warning

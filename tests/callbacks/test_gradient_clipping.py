@@ -103,7 +103,9 @@ def test_step_without_gradients_is_left_alone():
     clipping, module = GradientClipping("percentile", 10), Module()
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(2))], lr=1.0)
     clipping.on_before_optimizer_step(SimpleNamespace(global_step=0, log_every_n_steps=1), module, optimizer)  # type: ignore[arg-type]
-    assert module.logged == {"train/gradient_norm": [], "train/clipped_share": []}
+    (norm,) = module.logged["train/gradient_norm"]  # else that of the step before would be logged again
+    assert norm != norm
+    assert module.logged["train/clipped_share"] == []
     assert clipping.state_dict()["steps"] == 0
 
 
@@ -126,3 +128,13 @@ def test_clipping_twice_is_refused(tmp_path):
 def test_settings_out_of_range_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         GradientClipping(**settings)
+
+
+def test_a_percentile_of_zero_neither_wipes_out_gradients_nor_makes_nan():
+    clipping = GradientClipping("percentile", 10, warmup=0)
+    clipping._norms = torch.zeros(4)
+    for value in (0.0, 1.0):
+        parameter = torch.nn.Parameter(torch.zeros(3))
+        parameter.grad = torch.full((3,), value)
+        clipping._clip([parameter], parameter.grad.norm())
+        assert parameter.grad.tolist() == [value] * 3

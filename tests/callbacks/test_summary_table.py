@@ -18,6 +18,7 @@ def trainer(folder, step, loggers=()):
         state=state,
         sanity_checking=False,
         is_global_zero=True,
+        fit_loop=SimpleNamespace(epoch_loop=SimpleNamespace(_batches_that_stepped=step - 1)),
         loggers=list(loggers),
     )
 
@@ -51,9 +52,11 @@ def test_a_resumed_run_replaces_the_steps_that_it_repeats(tmp_path):
     assert [row["step"] for row in read_rows(tmp_path / "summaries.jsonl")] == [10, 20]
 
 
-def test_a_line_that_a_killed_run_cut_off_is_left_out(tmp_path):
-    (tmp_path / "summaries.jsonl").write_text('{"step": 1}\n{"ste')
-    assert read_rows(tmp_path / "summaries.jsonl") == [{"step": 1}]
+@pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\x85", "\n"])
+def test_any_line_break_in_a_text_is_read_back(tmp_path, mark):
+    for step in (10, 20):
+        SummaryTable(1).on_validation_end(trainer(tmp_path, step), module(("tr", "a", f"bir{mark}iki")))
+    assert [row["generated"] for row in read_rows(tmp_path / "summaries.jsonl")] == [f"bir{mark}iki"] * 2
 
 
 def test_wandb_gets_all_validations_so_far_as_a_table(tmp_path):

@@ -75,3 +75,7 @@ def test_a_copied_passage_is_one_fragment(article: list[str], data: st.DataObjec
 def test_anything_but_pairs_is_refused(articles: list[str], summaries: list[str]) -> None:
     with pytest.raises(ValueError, match=f"{len(articles)} articles and {len(summaries)} summaries"):
         novelty(articles, summaries, "en")
+
+
+def test_sentinels_are_no_words():
+    assert novelty(["köprü açıldı"], ["<extra_id_0> köprü"], "tr") == novelty(["köprü açıldı"], ["köprü"], "tr")

@@ -17,8 +17,8 @@ def plain(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def test_each_score_of_each_language_has_its_own_interval() -> None:
     languages, _ = score_intervals({"tr": {"rouge1": plain(TR), "loss": (LOSSES, TOKENS)}}, Bootstrap(seed=5))
-    assert astuple(languages["tr"]["rouge1"]) == pytest.approx(astuple(interval(TR, seed=5)))
-    assert astuple(languages["tr"]["loss"]) == pytest.approx(astuple(ratio_interval(LOSSES, TOKENS, seed=5)))
+    assert astuple(languages["tr"]["rouge1"]) == pytest.approx(astuple(interval(TR, seed=[5, *b"tr"])))
+    assert astuple(languages["tr"]["loss"]) == pytest.approx(astuple(ratio_interval(LOSSES, TOKENS, seed=[5, *b"tr"])))
 
 
 def test_overall_is_the_plain_mean_over_languages() -> None:

@@ -53,3 +53,16 @@ def test_a_run_without_any_record_gives_empty_panels(tmp_path: Path) -> None:
     with Image.open(picture) as image:
         assert image.width > image.height > 300
     assert blue_pixels(picture) == 0
+
+
+def test_a_step_without_a_number_is_a_gap_and_the_curve_goes_on(tmp_path: Path) -> None:
+    rows = [(step, {"train/loss/tr": float("nan") if step == 3 else 2.0}) for step in range(1, 40)]
+    record(tmp_path, rows)
+    picture = draw_curves(tmp_path, tmp_path / "curves.png")
+    assert blue_pixels(picture) > 200
+
+
+def test_a_line_that_a_killed_run_cut_off_is_left_out(tmp_path: Path) -> None:
+    path = record(tmp_path, [(1, {"val/loss/tr": 2.5}), (2, {"val/loss/tr": 2.25})])
+    path.write_bytes(path.read_bytes().rstrip()[:-1])
+    assert read_metrics(path) == {"val/loss/tr": [(1, 2.5)]}
