@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ class RunRecord(SaveConfigCallback):
         folder = Path(trainer.default_root_dir)
         folder.mkdir(parents=True, exist_ok=True)
         suffix = f"-resumed-at-{self._resumed_at}" if (folder / "config.yaml").exists() else ""
-        (folder / f"config{suffix}.yaml").write_text(self._text(), encoding="utf-8")
+        (folder / f"config{suffix}.yaml").write_text(self._text, encoding="utf-8")
         environment = describe_environment() | {"seed": self.config.get("seed_everything"), **_fingerprints(trainer)}
         text = json.dumps(environment, indent=2, ensure_ascii=False) + "\n"
         (folder / f"environment{suffix}.json").write_text(text, encoding="utf-8")
@@ -62,7 +63,7 @@ class RunRecord(SaveConfigCallback):
 
     def state_dict(self) -> dict[str, Any]:
         """The configuration as text."""
-        return {"config": self._text()}
+        return {"config": self._text}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Compares the checkpoint's configuration with today's."""
@@ -73,11 +74,12 @@ class RunRecord(SaveConfigCallback):
             if saved.get(key) != now.get(key) and not key.startswith(_NOT_COMPARED)
         ]
 
+    @cached_property  # writing it takes as long as saving a small model
     def _text(self) -> str:
         return self.parser.dump(self.config, skip_none=False, skip_link_targets=False)
 
     def _resolved(self) -> dict[str, Any]:
-        return yaml.safe_load(self._text())
+        return yaml.safe_load(self._text)
 
 
 def _fingerprints(trainer: L.Trainer) -> dict[str, Any]:
