@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 from unittest import mock
 
+import pytest
 from command_line import parser
 
+from reports.significance import main as compare_predictions
 from train import main
 
 ROOT = Path(__file__).parent.parent
@@ -48,3 +50,9 @@ def test_without_arguments_the_quickstart_is_trained(monkeypatch):
     arguments = cli.call_args.kwargs["args"]
     assert arguments == ["fit", "--config", str(ROOT / "configs/quickstart.yaml")]
     assert parser().parse_args(arguments).fit.model.init_args.base == "assets/tiny-mt5"
+
+
+def test_commands_of_reports_are_understood():
+    for command in commands("python -m reports.significance"):
+        with pytest.raises(ValueError, match=r"Cannot read RUN_A/test/predictions\.jsonl"):
+            compare_predictions(shlex.split(command)[3:])
