@@ -23,7 +23,7 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
-from main_job import current_commit, sources, write  # noqa: E402
+from main_job import current_commit, device_name, sources, write  # noqa: E402
 
 from reports.curves import read_run  # noqa: E402
 
@@ -96,8 +96,7 @@ def main() -> None:
     for process, _ in running.values():
         process.kill()
     results = [collect(name, options.work / log.stem, log, codes[name]) for name, (_, log) in running.items()]
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
-    head = {"device": device, "torch": torch.__version__, "commit": current_commit(), "flags": extra}
+    head = {"device": device_name(), "torch": torch.__version__, "commit": current_commit(), "flags": extra}
     write(options.output, head | {"steps": options.steps, "results": results})
     for result in results:
         losses = " ".join(f"{value:.2f}@{step}" for step, value in result["records"]["train/loss"][::10])

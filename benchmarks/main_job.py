@@ -27,6 +27,7 @@ import transformers
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from callbacks.environment import git_state  # noqa: E402
 from lightning_modules.initialization import initialize  # noqa: E402
 from reports.curves import Series, read_run  # noqa: E402
 
@@ -86,8 +87,8 @@ def summarize(series: Series, steps: int) -> dict:
     return result
 
 
-def main() -> None:
-    """Measures one adaptation."""
+def parse() -> tuple[argparse.Namespace, list[str]]:
+    """Options, and the flags for train.py."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=Path, required=True)
     parser.add_argument("--base", type=Path, required=True)
@@ -102,26 +103,23 @@ def main() -> None:
     parser.add_argument("--what", default="", help="one line for the reader of the result")
     parser.add_argument("--commit", default=current_commit(), help="of the code, where the repository is absent")
     parser.add_argument("--test", type=int, help="also run `test` on so many pairs, with and without suppression")
-    options, extra = parser.parse_known_args()
+    return parser.parse_known_args()
 
-    base = options.base
-    if not any(base.glob("*.safetensors")):
-        base = options.work / "random" / base.name
-        initialize(str(options.base), str(base))
-        for file in options.base.iterdir():
-            if file.name != "config.json":
-                shutil.copy(file, base)
-    root = options.work / options.adaptation
-    command = [
-        "--config=benchmarks/configs/tbmm_xsum.yaml",
-        sources(options.pairs.resolve(), {"validation": options.validation, "test": options.test or 500}),
-        f"--model.base={base}",
-        f"--model.adaptation={options.adaptation}",
-        f"--trainer.max_steps={options.steps}",
-        f"--trainer.val_check_interval={options.steps // 4}",
-        f"--trainer.default_root_dir={root}",
-        *extra,
-    ]
+
+def with_weights(base: Path, work: Path) -> Path:
+    """The base, or a copy of it with random weights if it has none."""
+    if any(base.glob("*.safetensors")):
+        return base
+    copy = work / "random" / base.name
+    initialize(str(base), str(copy))
+    for file in base.iterdir():
+        if file.name != "config.json":
+            shutil.copy(file, copy)
+    return copy
+
+
+def measure(options: argparse.Namespace, command: list[str], root: Path) -> dict:
+    """Trains, with a kill and a resume if asked for, and collects the run's record."""
     started = time.perf_counter()
     if options.kill_at:
         train(command, root, kill_at=int(options.steps * options.kill_at), steps=options.steps)
@@ -129,19 +127,35 @@ def main() -> None:
     else:
         train(command, root, kill_at=None, steps=options.steps)
     run = next(root.iterdir())
-    result = summarize(read_run(run), options.steps) | {
+    return summarize(read_run(run), options.steps) | {
         "what": options.what,
         "commit": options.commit,
         "adaptation": options.adaptation,
         "base": options.base.name,
-        "flags": extra,
         "seconds": time.perf_counter() - started,
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "device": device_name(),
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
         "wandb_run_id": (run / "wandb_run_id.txt").read_text().strip(),
         "wandb_offline_folders": sorted(path.name for path in run.glob("wandb/offline-run-*")),
         "checkpoint_mib": (run / "checkpoints" / "last.ckpt").stat().st_size / 2**20,
     }
+
+
+def main() -> None:
+    """Measures one adaptation."""
+    options, extra = parse()
+    root = options.work / options.adaptation
+    command = [
+        "--config=benchmarks/configs/tbmm_xsum.yaml",
+        sources(options.pairs.resolve(), {"validation": options.validation, "test": options.test or 500}),
+        f"--model.base={with_weights(options.base, options.work)}",
+        f"--model.adaptation={options.adaptation}",
+        f"--trainer.max_steps={options.steps}",
+        f"--trainer.val_check_interval={options.steps // 4}",
+        f"--trainer.default_root_dir={root}",
+        *extra,
+    ]
+    result = measure(options, command, root) | {"flags": extra}
     write(options.output, result)
     for suppress in (False, True) if options.test else ():
         result.setdefault("test", {})[f"suppress_sentinels={suppress}"] = evaluate(command, root, suppress)
@@ -151,8 +165,12 @@ def main() -> None:
 
 def current_commit() -> str | None:
     """The commit of this checkout, None outside a repository."""
-    done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
-    return done.stdout.strip() or None
+    return git_state()["commit"]
+
+
+def device_name() -> str:
+    """The GPU, or `cpu`."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
 
 
 def write(path: Path, result: dict) -> None:

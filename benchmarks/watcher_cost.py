@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
-from main_job import current_commit, write  # noqa: E402
+from main_job import current_commit, device_name, write  # noqa: E402
 
 from callbacks.gradient_clipping import GradientClipping  # noqa: E402
 from callbacks.nan_monitor import NanMonitor  # noqa: E402
@@ -198,7 +198,7 @@ def main() -> None:
         options.output,
         {
             "commit": options.commit,
-            "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+            "device": device_name(),
             "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
             "base": Path(options.base).name,
             **settings,

@@ -24,7 +24,7 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
-from main_job import current_commit, sources  # noqa: E402
+from main_job import current_commit, device_name, sources, write  # noqa: E402
 
 from reports.curves import read_run  # noqa: E402
 
@@ -141,16 +141,15 @@ def main() -> None:
                 *extra,
             ]
             results.append(measure(name, command, root, clock))
-            write(options, extra, results)
+            record(options, extra, results)
     table(results)
 
 
-def write(options: argparse.Namespace, extra: list[str], results: list[dict[str, Any]]) -> None:
+def record(options: argparse.Namespace, extra: list[str], results: list[dict[str, Any]]) -> None:
     """Writes what is known so far."""
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
-    head = {"device": device, "torch": torch.__version__, "commit": current_commit(), "flags": extra}
+    head = {"device": device_name(), "torch": torch.__version__, "commit": current_commit(), "flags": extra}
     head |= {name: getattr(options, name) for name in ("steps", "every", "validation", "rounds")}
-    options.output.write_text(json.dumps(head | {"results": results}, indent=1) + "\n")
+    write(options.output, head | {"results": results})
 
 
 def table(results: list[dict[str, Any]]) -> None:

@@ -11,6 +11,7 @@ import lightning as L
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from callbacks.bertscore_process import ScorerProcess
+from callbacks.record_number import validation_record
 from lightning_modules.evaluation import EvaluatedSummary, Evaluation
 from metrics.bertscore import RAW, RESCALED, Encoder
 
@@ -18,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass
-class _Scoring:
+class _Pending:
     """An evaluation whose scores are on their way: the summaries, and copies that gather their BERTScore only."""
 
     stage: str
@@ -108,27 +109,23 @@ class BertScore(L.Callback):
     # -- handing over ------------------------------------------------------------------------------------------------
 
     def _begin(self) -> None:
-        self._requests: dict[int, tuple[_Scoring, list[EvaluatedSummary]]] = {}
+        self._requests: dict[int, tuple[_Pending, list[EvaluatedSummary]]] = {}
         self._failed: set[str] = set()  # languages
         self._off = False
 
     def _evaluate(self, trainer: L.Trainer, stage: str, evaluation: Evaluation) -> None:
         fitting = trainer.state.fn == "fit"
+        by_language = evaluation.by_language()
         chosen: list[EvaluatedSummary] = []
-        for language, summaries in evaluation.by_language().items():
+        for language, summaries in by_language.items():
             if language not in self._failed:
                 chosen += sorted(summaries, key=lambda summary: summary.id)[: self.limit if fitting else None]
-        # The step under which Lightning has just logged this evaluation; `global_step` is one more.
-        step = trainer.fit_loop.epoch_loop._batches_that_stepped
-        self._ask(
-            _Scoring(
-                stage, step, len(evaluation.by_language()), chosen, [replace(summary, scores={}) for summary in chosen]
-            )
-        )
+        copies = [replace(summary, scores={}) for summary in chosen]
+        self._ask(_Pending(stage, validation_record(trainer), len(by_language), chosen, copies))
         if not fitting:
             self._wait(trainer)
 
-    def _ask(self, scoring: _Scoring) -> None:
+    def _ask(self, scoring: _Pending) -> None:
         if self._off:
             return
         try:
@@ -194,7 +191,7 @@ class BertScore(L.Callback):
             self._finish(trainer, scoring)
         return True
 
-    def _finish(self, trainer: L.Trainer, scoring: _Scoring) -> None:
+    def _finish(self, trainer: L.Trainer, scoring: _Pending) -> None:
         scored = [summary for summary in scoring.copies if summary.language not in self._failed]
         means = {key: value for key, value in Evaluation(scored).metrics().items() if _name(key) in (RAW, RESCALED)}
         for name in (RAW, RESCALED):

@@ -16,7 +16,8 @@ from lightning.fabric.utilities.apply_func import move_data_to_device
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-RandomStates = dict[str, torch.Tensor | None]
+from callbacks.random_state import TorchStates
+
 # They add no fault of their own, and are a quarter of an adapted model's layers.
 _UNWATCHED = (nn.Dropout, nn.Identity)
 
@@ -115,20 +116,6 @@ def watch_outputs(module: nn.Module) -> Iterator[list[NonFinite]]:
             handle.remove()
 
 
-def capture_random_states(device: torch.device) -> RandomStates:
-    """PyTorch's random states, which dropout draws from; takes microseconds, and a GPU need not wait."""
-    on_gpu = device.type == "cuda"
-    return {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state(device) if on_gpu else None}
-
-
-def restore_random_states(states: RandomStates, device: torch.device) -> None:
-    """Sets them, as far as the device is of the same kind."""
-    if states["cpu"] is not None:
-        torch.set_rng_state(states["cpu"])
-    if states["cuda"] is not None and device.type == "cuda":
-        torch.cuda.set_rng_state(states["cuda"], device)
-
-
 @dataclass(frozen=True)
 class Record:
     """A step that was not finite, as it lies in a folder.
@@ -142,7 +129,7 @@ class Record:
 
     report: dict[str, Any]
     batch: Any
-    random_states: RandomStates
+    random_states: TorchStates
     weights: dict[str, torch.Tensor]
 
     def save(self, folder: Path) -> None:

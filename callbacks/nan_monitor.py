@@ -16,16 +16,14 @@ from torch import nn
 
 from callbacks.nan_diagnosis import (
     NonFinite,
-    RandomStates,
     Record,
-    capture_random_states,
     describe,
     examine,
     innermost_layers,
     replay_command,
-    restore_random_states,
     watch_outputs,
 )
+from callbacks.random_state import TorchStates, capture_torch, restore_torch
 
 log = logging.getLogger(__name__)
 _CAUSES = ("activation", "loss", "gradient")  # each makes the next
@@ -55,7 +53,7 @@ class _Microbatch:
     """
 
     batch: Any
-    random_states: RandomStates
+    random_states: TorchStates
     seen: dict[str, tuple[list[str], torch.Tensor]] = field(default_factory=dict)
 
     def first_cause(self) -> tuple[str, list[str]] | None:
@@ -115,7 +113,7 @@ class NanMonitor(L.Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Keeps the batch and the random states until the step is taken."""
-        self._window.append(_Microbatch(batch, capture_random_states(pl_module.device)))
+        self._window.append(_Microbatch(batch, capture_torch()))
         self._outputs = []
 
     def _see_output(self, name: str, layer: nn.Module, inputs: Any, output: Any) -> None:
@@ -256,7 +254,7 @@ def _run_again(trainer: L.Trainer, pl_module: L.LightningModule, microbatch: _Mi
         trainer.precision_plugin.train_step_context(),
         watch_outputs(pl_module) as found,
     ):
-        restore_random_states(microbatch.random_states, device)
+        restore_torch(microbatch.random_states)
         pl_module(microbatch.batch)
     return found
 

@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from torch.utils.data import DataLoader
 
-from callbacks.nan_diagnosis import NonFinite, Record, describe, examine, restore_random_states, watch_outputs
+from callbacks.nan_diagnosis import NonFinite, Record, describe, examine, watch_outputs
+from callbacks.random_state import restore_torch
 from datamodules.tokenizer import load_tokenizer, tokenizer_fingerprint
 
 # One batch on one device, and nothing is written: what a run's configuration says of these does not count.
@@ -101,7 +102,7 @@ class NanReplay(L.Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Restores the random states, and begins to look at outputs."""
-        restore_random_states(self.record.random_states, pl_module.device)
+        restore_torch(self.record.random_states)
         self.outputs = self._watching.enter_context(watch_outputs(pl_module))
 
     def on_before_backward(self, trainer: L.Trainer, pl_module: L.LightningModule, loss: torch.Tensor) -> None:

@@ -9,6 +9,8 @@ import lightning as L
 import numpy as np
 import torch
 
+TorchStates = dict[str, torch.Tensor | None]
+
 
 class RandomState(L.Callback):
     """Keeps every generator's state in the checkpoint: Python, NumPy, PyTorch on the CPU and on each device's GPU.
@@ -48,15 +50,30 @@ class RandomState(L.Callback):
         self._loaded = None
 
 
+def capture_torch() -> TorchStates:
+    """PyTorch's states, which dropout draws from, on the CPU and this process's GPU; a GPU need not wait."""
+    on_gpu = torch.cuda.is_available()
+    return {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state() if on_gpu else None}
+
+
+def restore_torch(states: TorchStates) -> None:
+    """Sets them, as far as there is such a device."""
+    if states["cpu"] is not None:
+        torch.set_rng_state(states["cpu"])
+    if states["cuda"] is not None and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states["cuda"])
+
+
 def _capture() -> dict[str, Any]:
+    of_torch = capture_torch()
     numpy_state: Any = np.random.get_state()
     name, keys, position, has_gauss, gauss = numpy_state
     return {
         "python": random.getstate(),
         # As lists, since a checkpoint may hold tensors and plain data only.
         "numpy": (name, keys.tolist(), position, has_gauss, gauss),
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
+        "torch": of_torch["cpu"],
+        "cuda": of_torch["cuda"],
     }
 
 
@@ -65,6 +82,4 @@ def _restore(state: dict[str, Any]) -> None:
     random.setstate((version, tuple(internal), gauss))
     name, keys, position, has_gauss, cached = state["numpy"]
     np.random.set_state((name, np.array(keys, dtype=np.uint32), position, has_gauss, cached))
-    torch.set_rng_state(state["torch"])
-    if state["cuda"] is not None and torch.cuda.is_available():
-        torch.cuda.set_rng_state(state["cuda"])
+    restore_torch({"cpu": state["torch"], "cuda": state["cuda"]})

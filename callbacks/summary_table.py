@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 from lightning.pytorch.loggers import WandbLogger
+
+from callbacks.record_number import validation_record
+from reports.atomic_write import write_text
 
 COLUMNS = ["step", "language", "id", "source", "reference", "generated", "rougeL"]
 
@@ -39,13 +41,11 @@ class SummaryTable(L.Callback):
         # A resumed run repeats the steps after its checkpoint.
         rows = [row for row in read_rows(path) if row["step"] < trainer.global_step]
         rows += self._rows(pl_module.evaluation.by_language(), trainer.global_step)
-        _replace(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+        write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
                 data = [[row[column] for column in COLUMNS] for row in rows]
-                # Beside the scores of this validation.
-                step = trainer.fit_loop.epoch_loop._batches_that_stepped
-                logger.log_table("val/summaries", columns=COLUMNS, data=data, step=step)
+                logger.log_table("val/summaries", columns=COLUMNS, data=data, step=validation_record(trainer))
 
     def _rows(self, by_language: dict[str, list[Any]], step: int) -> list[dict[str, Any]]:
         rows = []
@@ -63,11 +63,3 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         return []
     # Not `splitlines`, which also cuts at marks that articles hold, such as U+2028.
     return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
-
-
-def _replace(path: Path, text: str) -> None:
-    """Writes beside the file first, so that a run that is killed keeps the old one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)

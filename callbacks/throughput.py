@@ -8,6 +8,8 @@ from typing import Any
 import lightning as L
 import torch
 
+from callbacks.record_number import validation_record
+
 
 class Throughput(L.Callback):
     """Logs `perf/articles_per_s` (all devices), `perf/validation_seconds` and the peaks of memory.
@@ -74,10 +76,8 @@ class Throughput(L.Callback):
         measured = {"perf/validation_seconds": time.perf_counter() - self._validation_started}
         if pl_module.device.type == "cuda":
             measured["perf/validation_peak_memory_gib"] = self._take_peak(pl_module)
-        # The number under which Lightning has just recorded the scores of this validation.
-        step = trainer.fit_loop.epoch_loop._batches_that_stepped
         for logger in trainer.loggers:
-            logger.log_metrics(measured, step=step)
+            logger.log_metrics(measured, step=validation_record(trainer))
 
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         """Stops the clock."""

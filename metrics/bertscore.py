@@ -14,6 +14,8 @@ import torch
 from bert_score.utils import bert_cos_score_idf, lang2model, model2layers
 from transformers import AutoConfig, AutoModel, AutoTokenizer, GPT2Tokenizer, RobertaTokenizer
 
+from metrics.words import base_code
+
 # Names of the figures: on the encoder's own scale, and rescaled with a baseline.
 RAW, RESCALED = "bertscore", "bertscore_rescaled"
 _BASELINES = Path(bert_score.__file__).parent / "rescale_baseline"
@@ -156,8 +158,7 @@ class BertScorer:
 
 def _code(language: str) -> str:
     """bert-score's code of a language: it knows `en-sci` but no other regions."""
-    language = language.lower()
-    return language if language in lang2model else language.split("-")[0]
+    return language.lower() if language.lower() in lang2model else base_code(language)
 
 
 def _config(model: str) -> Any:

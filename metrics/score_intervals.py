@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from metrics.significance import Interval, Values, percentile_interval, resampled_means
+from metrics.significance import Interval, Values, percentile_interval, resampled_ratios
 
 Scores = dict[str, Interval]
 
@@ -75,8 +75,7 @@ def _resample(
         return {}
     over = np.column_stack([numerators for numerators, _ in table.values()]).astype(np.float64)
     under = np.column_stack([denominators for _, denominators in table.values()]).astype(np.float64)
-    means = resampled_means(np.hstack([over, under]), resamples, seed)
-    values, resampled = over.mean(axis=0) / under.mean(axis=0), means[:, : len(table)] / means[:, len(table) :]
+    values, resampled = resampled_ratios(over, under, resamples, seed)
     return {name: (float(values[column]), resampled[:, column]) for column, name in enumerate(table)}
 
 

@@ -78,8 +78,8 @@ def ratio_interval(
     over, under = _pairs(numerators, denominators)
     if under.min() <= 0:
         raise ValueError(f"Denominators must be above 0, got {under.min()}.")
-    means = resampled_means(np.column_stack([over, under]), resamples, seed)
-    return percentile_interval(over.sum() / under.sum(), means[:, 0] / means[:, 1], confidence)
+    ratios, resampled = resampled_ratios(over[:, None], under[:, None], resamples, seed)
+    return percentile_interval(ratios[0], resampled[:, 0], confidence)
 
 
 def paired_bootstrap(
@@ -171,6 +171,25 @@ def resampled_means(
         times = np.bincount(drawn.ravel(), minlength=rows * count).reshape(rows, count)
         means.append(centre + times.astype(np.float64) @ (columns - centre) / count)
     return np.concatenate(means)
+
+
+def resampled_ratios(
+    over: npt.NDArray[np.floating], under: npt.NDArray[np.floating], resamples: int, seed: int | list[int]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Ratios of the columns' sums, with the same items in numerator and denominator of a resample.
+
+    Args:
+        over: (N, M) numerators; row = item, column = score.
+        under: (N, M) denominators, above 0.
+        resamples: R, at least 1.
+        seed: Fixes what is drawn.
+
+    Returns:
+        (M,) ratios as found, and (R, M) of the resamples.
+    """
+    means = resampled_means(np.hstack([over, under]), resamples, seed)
+    above, below = np.hsplit(means, 2)
+    return over.mean(axis=0) / under.mean(axis=0), above / below
 
 
 def percentile_interval(mean: float, resampled: npt.NDArray[np.floating], confidence: float) -> Interval:

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from typing import Any
 
 from metrics.score_intervals import Scores
 from metrics.significance import Interval
+from reports.atomic_write import write_text
 
 # Of results.json; one more whenever a field changes its name or meaning.
 SCHEMA_VERSION = 1
@@ -60,7 +60,7 @@ class Results:
 
 def write_results(path: Path, results: Results) -> None:
     """Writes a `results.json`, at once or not at all; replaces one."""
-    _replace(path, _to_json({"schema_version": SCHEMA_VERSION} | asdict(results), indent=2) + "\n")
+    write_text(path, _to_json({"schema_version": SCHEMA_VERSION} | asdict(results), indent=2) + "\n")
 
 
 def read_results(path: str | Path) -> Results:
@@ -91,7 +91,7 @@ def write_predictions(path: Path, summaries: Iterable[dict[str, Any]]) -> None:
         path: File to write.
         summaries: The fields of each; floats are rounded to 6 decimals, and null where they are not finite.
     """
-    _replace(path, "".join(_to_json(summary) + "\n" for summary in summaries))
+    write_text(path, "".join(_to_json(summary) + "\n" for summary in summaries))
 
 
 def read_predictions(path: str | Path) -> list[dict[str, Any]]:
@@ -146,10 +146,3 @@ def _rounded(value: Any) -> Any:
     if isinstance(value, float):
         return round(value, _DIGITS) if math.isfinite(value) else None
     return value
-
-
-def _replace(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)

@@ -21,9 +21,9 @@ from reports.results import read_predictions
 METRICS = ("rouge1", "rouge2", "rougeL", "bertscore")
 _NOTE = (
     "p: two-sided; bootstrap after Koehn (2004), too small below about 30 summaries; randomisation after Riezler & "
-    "Maxwell (2005). Holm: the randomisation "
-    "p adjusted for all {count} tests of this table (Holm 1979): below 0.05, the chance that any such row is mere luck "
-    "is below 5%. The tests tell whether other articles would give the same order, not whether another seed would."
+    "Maxwell (2005). Holm: the randomisation p adjusted for all {count} tests of this table (Holm 1979): below 0.05, "
+    "the chance that any such row is mere luck is below 5%. The tests tell whether other articles would give the same "
+    "order, not whether another seed would."
 )
 
 # Of a file or a pipe, in which a table that is cut loses numbers.

@@ -176,7 +176,10 @@ def test_search_for_a_layer_draws_no_random_numbers(tmp_path):
 
 def test_huge_but_finite_gradients_are_healthy(tmp_path):
     planted = PlantFault("gradient", "first.weight", steps=[1], value="1e30")  # its square is infinite
-    fit(tmp_path, planted, NanMonitor())
+    kept = Weights()
+    fit(tmp_path, planted, NanMonitor(), kept)
+    assert not (tmp_path / "nan").exists()
+    assert not same(kept.after[0], kept.after[1])  # the step was taken
 
 
 def test_consecutive_skips_are_counted_anew_after_a_healthy_step_and_few_are_recorded(tmp_path):
