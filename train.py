@@ -11,10 +11,12 @@ from pathlib import Path
 
 import lightning as L
 from jsonargparse import Namespace
+from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from callbacks.graceful_stop import GracefulStop
 from callbacks.nan_replay import TRAINER_SETTINGS, replay
+from callbacks.progress_bar import TrainingProgressBar
 from callbacks.random_state import RandomState
 from callbacks.run_folder import place_run
 from callbacks.run_record import RunRecord
@@ -83,8 +85,12 @@ class OzetCLI(LightningCLI):
             place_run(config, self.subcommand)
 
     def after_instantiate_classes(self) -> None:
-        """Makes every checkpoint go through our reading and writing, and restored random states the first thing."""
+        """Puts our checkpoint reading and writing and our progress bar in, and restored random states first."""
         self.trainer.strategy.checkpoint_io = OzetCheckpointIO()
+        self.trainer.callbacks = [
+            TrainingProgressBar() if isinstance(callback, ProgressBar) else callback
+            for callback in self.trainer.callbacks
+        ]
         # Lightning appends default callbacks; NanMonitor must see the states that a batch really begins with.
         self.trainer.callbacks.sort(key=lambda callback: not isinstance(callback, RandomState))
 

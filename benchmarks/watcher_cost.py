@@ -31,6 +31,7 @@ from main_job import current_commit, device_name, write  # noqa: E402
 from callbacks.gradient_clipping import GradientClipping  # noqa: E402
 from callbacks.nan_monitor import NanMonitor  # noqa: E402
 from datamodules.tokenizer import load_tokenizer  # noqa: E402
+from lightning_modules.acceleration import Acceleration  # noqa: E402
 from lightning_modules.optimization import Schedule  # noqa: E402
 from lightning_modules.seq2seq import Seq2SeqModule  # noqa: E402
 
@@ -52,7 +53,13 @@ VARIANTS: dict[str, list[L.Callback]] = {
     "NanMonitor, activations": [NanMonitor(activations=True)],
     "NanMonitor and GradientClipping": [NanMonitor(), GradientClipping()],
 }
-HOOKS = ("on_train_batch_start", "on_before_backward", "on_after_backward", "on_before_optimizer_step")
+HOOKS = (
+    "on_train_batch_start",
+    "on_before_zero_grad",
+    "on_before_backward",
+    "on_after_backward",
+    "on_before_optimizer_step",
+)
 
 
 class TakeTurns(L.Callback):
@@ -61,13 +68,14 @@ class TakeTurns(L.Callback):
     Args:
         block: Steps of a block.
         rounds: Blocks of each variant, after one that is not counted.
+        variants: Their names.
     """
 
-    def __init__(self, block: int, rounds: int) -> None:
+    def __init__(self, block: int, rounds: int, variants: list[str]) -> None:
         self.block = block
-        order, shuffled = list(VARIANTS), random.Random(0)
-        self.turns = [name for _ in range(rounds + 1) for name in shuffled.sample(order, len(order))]
-        self.times: dict[str, list[float]] = {name: [] for name in VARIANTS}
+        shuffled = random.Random(0)
+        self.turns = [name for _ in range(rounds + 1) for name in shuffled.sample(variants, len(variants))]
+        self.times: dict[str, list[float]] = {name: [] for name in variants}
         self.step = 0
         for hook in HOOKS:
             setattr(self, hook, self._handing_on(hook))
@@ -115,7 +123,7 @@ class OneBatch(L.LightningDataModule):
 
     def __init__(self, base: str, rows: int, source: int, target: int) -> None:
         super().__init__()
-        self.tokenizer = load_tokenizer(base)
+        self.tokenizer, self.moved = load_tokenizer(base), None
         generator = torch.Generator().manual_seed(0)
         self.batch = {
             "input_ids": torch.randint(300, 8000, (rows, source), generator=generator),
@@ -124,6 +132,19 @@ class OneBatch(L.LightningDataModule):
             "ids": [str(row) for row in range(rows)],
             "languages": ["tr", "en"] * (rows // 2) + ["tr"] * (rows % 2),
         }
+        labels = self.batch["labels"]
+        self.batch |= {
+            "decoder_input_ids": torch.cat([torch.zeros(rows, 1, dtype=torch.int64), labels[:, :-1]], dim=1),
+            "label_positions": torch.arange(labels.numel()),
+            "label_ids": labels.flatten(),
+            "language_index": torch.arange(rows) % 2,
+        }
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Once: what is measured are steps."""
+        if self.moved is None:
+            self.moved = super().transfer_batch_to_device(batch, device, dataloader_idx)
+        return self.moved
 
     def train_dataloader(self) -> DataLoader:
         """Without end, for all practical purposes."""
@@ -157,7 +178,9 @@ def summarize(times: dict[str, list[float]]) -> dict[str, dict[str, float]]:
 def train(options: argparse.Namespace) -> TakeTurns:
     """Takes all the steps."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    turns = TakeTurns(options.block, options.rounds)
+    # Layers that somebody watches are not replayed as a graph, for the other variants neither.
+    variants = [name for name in VARIANTS if options.plain or "activations" not in name]
+    turns = TakeTurns(options.block, options.rounds, variants)
     trainer = L.Trainer(
         accelerator=device,
         devices=1,
@@ -172,7 +195,12 @@ def train(options: argparse.Namespace) -> TakeTurns:
         log_every_n_steps=10,
         limit_val_batches=0,
     )
-    model = Seq2SeqModule(options.base, adaptation=options.adaptation, schedule=Schedule("constant", warmup_steps=0))
+    model = Seq2SeqModule(
+        options.base,
+        adaptation=options.adaptation,
+        schedule=Schedule("constant", warmup_steps=0),
+        acceleration=Acceleration(compile=False, cuda_graphs=False) if options.plain else Acceleration(),
+    )
     trainer.fit(model, OneBatch(options.base, options.batch_size, options.source_tokens, options.target_tokens))
     return turns
 
@@ -182,6 +210,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--base", required=True)
     parser.add_argument("--adaptation", default="lora", choices=["full", "lora", "dora", "qlora"])
+    parser.add_argument("--plain", action="store_true", help="steps without compilation and CUDA graphs")
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--source-tokens", type=int, default=512)
     parser.add_argument("--target-tokens", type=int, default=64)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -23,10 +23,10 @@ from callbacks.nan_diagnosis import (
     replay_command,
     watch_outputs,
 )
-from callbacks.random_state import TorchStates, capture_torch, restore_torch
+from callbacks.nan_window import CAUSES, Microbatch, Verdict
+from callbacks.random_state import capture_torch, restore_torch
 
 log = logging.getLogger(__name__)
-_CAUSES = ("activation", "loss", "gradient")  # each makes the next
 # So that a run that skips often does not fill the disk.
 _RECORDS_OF_SKIPPED_STEPS = 3
 _REMEDIES = (
@@ -41,37 +41,14 @@ class NonFiniteError(ValueError):
     """A step whose loss, gradients or activations are not finite."""
 
 
-@dataclass
-class _Microbatch:
-    """One batch of an accumulation window.
-
-    Attributes:
-        batch: The batch.
-        random_states: As they were before its forward pass.
-        seen: By cause, the names of what was looked at, and a number for each: finite where that is. It stays on the
-            device, so that nobody waits for it.
-    """
-
-    batch: Any
-    random_states: TorchStates
-    seen: dict[str, tuple[list[str], torch.Tensor]] = field(default_factory=dict)
-
-    def first_cause(self) -> tuple[str, list[str]] | None:
-        """The first cause of a fault and the names concerned, None if all is finite."""
-        for cause in _CAUSES:
-            names, values = self.seen.get(cause, ([], torch.empty(0)))
-            bad = [name for name, finite in zip(names, values.isfinite().tolist(), strict=True) if not finite]
-            if bad:
-                return cause, bad
-        return None
-
-
 class NanMonitor(L.Callback):
     """Stops or skips a step whose loss, gradients or activations hold NaN or infinity, before the optimizer sees them.
 
     Names the microbatch in which that began, its rows, and the first layer or parameter concerned, and records
     everything that `python train.py replay` needs under `nan/` in the run's folder. Steps count from 0, as on the
-    dashboard. A healthy step makes the device wait once. All devices decide alike.
+    dashboard. All devices decide alike. The host waits for the device once a step: for the verdict before the optimizer
+    step, or, where a fused optimizer on a GPU leaves out a bad step by itself, for that verdict while the device is
+    busy with the next forward pass, after which the run stops.
 
     A skipped step changes neither weights nor the optimizer's state, but counts as a step for the schedule.
 
@@ -94,7 +71,8 @@ class NanMonitor(L.Callback):
             raise ValueError(f"NanMonitor.max_consecutive_skips {max_consecutive_skips} must be at least 1.")
         self.action, self.max_consecutive_skips, self.activations = action, max_consecutive_skips, activations
         self.skipped_steps = self.consecutive_skips = 0
-        self._window: list[_Microbatch] = []
+        self._window: list[Microbatch] = []
+        self._pending: Verdict | None = None
         self._outputs: list[tuple[str, torch.Tensor]] | None = None
         self._handles: list[Any] = []
 
@@ -102,7 +80,7 @@ class NanMonitor(L.Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Begins to watch."""
-        self._window, self._outputs = [], None
+        self._window, self._pending, self._outputs = [], None, None
         self._parameters = list(pl_module.named_parameters())  # listing them takes milliseconds, so once
         # On the device, since logging a plain number makes it wait.
         self._logged_skips = torch.tensor(float(self.skipped_steps), device=pl_module.device)
@@ -113,7 +91,7 @@ class NanMonitor(L.Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Keeps the batch and the random states until the step is taken."""
-        self._window.append(_Microbatch(batch, capture_torch()))
+        self._window.append(Microbatch(batch, capture_torch()))
         self._outputs = []
 
     def _see_output(self, name: str, layer: nn.Module, inputs: Any, output: Any) -> None:
@@ -139,24 +117,51 @@ class NanMonitor(L.Callback):
             self._window[-1].seen["gradient"] = (list(gradients), torch.stack(norms))
 
     def on_before_optimizer_step(self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: Any) -> None:
-        """Decides, together with all devices."""
+        """Decides together with all devices, or lets the optimizer do so."""
         seen = torch.cat([values for microbatch in self._window for _, values in microbatch.seen.values()])
         bad: Any = seen.isfinite().logical_not().any()
         if trainer.world_size > 1:
             bad = trainer.strategy.reduce(bad.float(), reduce_op="sum")
-        if bad.item():
-            self._handle_bad_step(trainer, pl_module)
-        else:
-            self.consecutive_skips = 0
+        self._pending = Verdict(trainer.global_step, self._window, bad)
         self._window = []
+        if self._decides_at_once(pl_module) or not self._pending.defer_to(optimizer):
+            self._settle(trainer, pl_module)
         if self.action == "skip":
             pl_module.log("train/skipped_steps", self._logged_skips, batch_size=1)
+
+    def on_before_zero_grad(self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: Any) -> None:
+        """Learns what became of the last step: its gradients are still there, and the device has work meanwhile."""
+        self._settle(trainer, pl_module)
+
+    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Learns what became of the last step."""
+        self._settle(trainer, pl_module)
+
+    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Learns what became of the last step."""
+        self._settle(trainer, pl_module)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Learns what became of the last step."""
+        self._settle(trainer, pl_module)
+
+    @staticmethod
+    def _decides_at_once(pl_module: L.LightningModule) -> bool:
+        """Where nothing is computed behind the host's back, there is nothing to gain by deciding later."""
+        return pl_module.device.type == "cpu"
+
+    def _settle(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        verdict, self._pending = self._pending, None
+        if verdict is not None and verdict.is_bad():
+            self._handle_bad_step(trainer, pl_module, verdict)
+        elif verdict is not None:
+            self.consecutive_skips = 0
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Lets go of layers and batches."""
         for handle in self._handles:
             handle.remove()
-        self._window, self._outputs, self._handles, self._parameters = [], None, [], []
+        self._window, self._pending, self._outputs, self._handles, self._parameters = [], None, None, [], []
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         """Lets go of layers and batches."""
@@ -172,11 +177,11 @@ class NanMonitor(L.Callback):
 
     # -- a bad step --------------------------------------------------------------------------------------------------
 
-    def _handle_bad_step(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def _handle_bad_step(self, trainer: L.Trainer, pl_module: L.LightningModule, verdict: Verdict) -> None:
         self.consecutive_skips += 1
         too_many = self.action == "skip" and self.consecutive_skips > self.max_consecutive_skips
         stopping = self.action == "stop" or too_many
-        explanation = self._diagnose(trainer, pl_module, always_record=stopping)
+        explanation = self._diagnose(trainer, pl_module, verdict, always_record=stopping)
         if stopping:
             limit = f" More than max_consecutive_skips {self.max_consecutive_skips} in a row." if too_many else ""
             raise NonFiniteError(f"{explanation}{limit}\n{_REMEDIES}")
@@ -187,9 +192,9 @@ class NanMonitor(L.Callback):
         if trainer.is_global_zero:
             log.warning("Skipped: %s", explanation)
 
-    def _diagnose(self, trainer: L.Trainer, pl_module: L.LightningModule, always_record: bool) -> str:
+    def _diagnose(self, trainer: L.Trainer, pl_module: L.LightningModule, verdict: Verdict, always_record: bool) -> str:
         """Finds and records the fault, and puts it into words."""
-        found = self._find(trainer, pl_module)
+        found = self._find(trainer, pl_module, verdict)
         reports: list[Any] = [None if found is None else found[1]]
         if trainer.world_size > 1:
             reports = [None] * trainer.world_size
@@ -203,25 +208,27 @@ class NanMonitor(L.Callback):
         trainer.strategy.barrier()
         if problem:
             return f"{describe(first)} {problem}"
-        folders = [_folder(trainer, report["rank"]) for report in alike]
+        folders = [_folder(trainer, report["step"], report["rank"]) for report in alike]
         shared = (
             " The gradients of all devices were summed already: it may be the rows of another." if alike[1:] else ""
         )
         places = " and ".join(str(folder) for folder in folders)
         return f"{describe(first)}{shared} Recorded in {places}; repeat it with\n    {replay_command(folders[0])}"
 
-    def _find(self, trainer: L.Trainer, pl_module: L.LightningModule) -> tuple[_Microbatch, dict[str, Any]] | None:
+    def _find(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, verdict: Verdict
+    ) -> tuple[Microbatch, dict[str, Any]] | None:
         """The first microbatch of this device that was bad, and the report of it."""
-        for index, microbatch in enumerate(self._window):
+        for index, microbatch in enumerate(verdict.microbatches):
             cause = microbatch.first_cause()
             if cause is None:
                 continue
             batch = microbatch.batch if isinstance(microbatch.batch, Mapping) else {}
             return microbatch, {
-                "step": trainer.global_step,
+                "step": verdict.step,
                 "rank": trainer.global_rank,
                 "microbatch": index,
-                "microbatches": len(self._window),
+                "microbatches": len(verdict.microbatches),
                 "ids": list(batch.get("ids", [])),
                 "languages": list(batch.get("languages", [])),
                 "kind": cause[0],
@@ -230,7 +237,7 @@ class NanMonitor(L.Callback):
         return None
 
     def _first(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, microbatch: _Microbatch, cause: str, names: list[str]
+        self, trainer: L.Trainer, pl_module: L.LightningModule, microbatch: Microbatch, cause: str, names: list[str]
     ) -> NonFinite:
         """The first thing that went bad: in the forward pass by running it again, else by the recorded norms."""
         if cause == "gradient":
@@ -245,7 +252,7 @@ class NanMonitor(L.Callback):
         return found if cause == "loss" and found else NonFinite(names[0])
 
 
-def _run_again(trainer: L.Trainer, pl_module: L.LightningModule, microbatch: _Microbatch) -> list[NonFinite]:
+def _run_again(trainer: L.Trainer, pl_module: L.LightningModule, microbatch: Microbatch) -> list[NonFinite]:
     """Outputs of layers that are not finite in the same forward pass."""
     device = pl_module.device
     with (
@@ -260,10 +267,10 @@ def _run_again(trainer: L.Trainer, pl_module: L.LightningModule, microbatch: _Mi
 
 
 def _record(
-    trainer: L.Trainer, pl_module: L.LightningModule, microbatch: _Microbatch, report: dict[str, Any], always: bool
+    trainer: L.Trainer, pl_module: L.LightningModule, microbatch: Microbatch, report: dict[str, Any], always: bool
 ) -> str:
     """Writes the record, and says why not if it did not."""
-    folder = _folder(trainer, trainer.global_rank)
+    folder = _folder(trainer, report["step"], trainer.global_rank)
     rank = folder.name.partition("-rank")[2]
     earlier = [path for path in folder.parent.glob("step-*") if path.name.partition("-rank")[2] == rank]
     if not always and len(earlier) >= _RECORDS_OF_SKIPPED_STEPS:
@@ -276,9 +283,9 @@ def _record(
 
 
 def _order(report: Mapping[str, Any]) -> tuple[int, int, int]:
-    return report["microbatch"], _CAUSES.index(report["kind"]), report["rank"]
+    return report["microbatch"], CAUSES.index(report["kind"]), report["rank"]
 
 
-def _folder(trainer: L.Trainer, rank: int) -> Path:
+def _folder(trainer: L.Trainer, step: int, rank: int) -> Path:
     suffix = f"-rank{rank}" if trainer.world_size > 1 else ""
-    return Path(trainer.default_root_dir) / "nan" / f"step-{trainer.global_step:06d}{suffix}"
+    return Path(trainer.default_root_dir) / "nan" / f"step-{step:06d}{suffix}"

@@ -56,10 +56,10 @@ class Throughput(L.Callback):
         if trainer.global_step % trainer.log_every_n_steps or trainer.fit_loop.epoch_loop._should_accumulate():
             return
         self._pause(pl_module)
-        pl_module.log("perf/articles_per_s", self._articles / self._seconds, prog_bar=True, batch_size=1)
+        pl_module.log("perf/articles_per_s", self._articles / self._seconds, batch_size=1)
         if pl_module.device.type == "cuda":
             self._peak = max(self._peak, self._take_peak(pl_module))
-            pl_module.log("perf/peak_memory_gib", self._peak, prog_bar=True, batch_size=1)
+            pl_module.log("perf/peak_memory_gib", self._peak, batch_size=1)
         self._articles, self._seconds = 0, 0.0
         self._started = time.perf_counter()  # waiting for the next batch counts
 

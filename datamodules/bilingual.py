@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import datasets
 import lightning as L
+import numpy as np
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Sampler
 
-from datamodules.collate import SummarizationCollator
+from datamodules.collate import Padding, SummarizationBatch, SummarizationCollator
+from datamodules.loading import EncodedRows, PackedBatch, build_loader, label_counts
+from datamodules.longest_batch import longest_batch, require_gpu, resumed_batch_size
+from datamodules.pieces import RECORD, VocabularyTrimming, trim_to_rows, write_record
+from datamodules.position import continue_at, position
 from datamodules.preparation import Encoding, column, prepare
 from datamodules.report import DataReport
-from datamodules.sampling import LengthBucketSampler
-from datamodules.sources import SummarizationSource
+from datamodules.sampling import EvaluationSampler, Share, TrainingSampler
+from datamodules.sources import SPLITS, SummarizationSource
 from datamodules.tokenize import TruncateTargets
 from datamodules.tokenizer import load_tokenizer, tokenizer_fingerprint
 
@@ -32,13 +36,19 @@ class BilingualDataModule(L.LightningDataModule):
         max_target_tokens: Greatest length of an encoded summary, `</s>` included; at least 2.
         truncate_targets: What becomes of a longer summary: `sentence` keeps the whole sentences that fit, `token` cuts
             anywhere (both still end in `</s>`), `drop` leaves the row out.
-        batch_size: Rows of a training batch on each device.
-        eval_batch_size: Rows of a batch in validation, test and prediction on each device.
+        batch_size: Rows of a training batch on each device. `auto` tries before training how many fit into the GPU's
+            memory, and takes as many on every device; a resumed run keeps what its checkpoint had.
+        eval_batch_size: Rows of a batch of the longest articles in validation, test and prediction on each device.
+        eval_batch_growth: Batches of shorter articles hold up to so many times as many rows, see `EvaluationSampler`;
+            at least 1, which makes all equal.
         temperature: Language sampling temperature of an epoch, at least 1: 1 keeps the natural proportions, 3 lifts
             small languages, .inf makes all equal.
         train_caps: Greatest number of training rows by language, over all its sources.
         prefixes: Text before each article by language.
+        vocabulary: Leave the model only the pieces that the training rows need and a reserve: less memory, faster
+            losses and generation (docs/vocabulary.md). Null keeps all.
         strict: Refuse to start when any row had to be left out, instead of reporting it.
+        padding: Shapes of the batches.
         num_workers: Processes that collate batches.
         num_proc: Processes for checking and encoding; null is one for each CPU.
         seed: Fixes the order of the training rows.
@@ -55,12 +65,15 @@ class BilingualDataModule(L.LightningDataModule):
         max_source_tokens: int = 512,
         max_target_tokens: int = 128,
         truncate_targets: TruncateTargets = "sentence",
-        batch_size: int = 8,
+        batch_size: int | Literal["auto"] = 8,
         eval_batch_size: int = 32,
+        eval_batch_growth: int = 4,
         temperature: float = 1.0,
         train_caps: dict[str, int] | None = None,
         prefixes: dict[str, str] | None = None,
+        vocabulary: VocabularyTrimming | None = None,
         strict: bool = False,
+        padding: Padding = Padding(),
         num_workers: int = 2,
         num_proc: int | None = None,
         seed: int = 0,
@@ -71,8 +84,9 @@ class BilingualDataModule(L.LightningDataModule):
         for name, value, bound in (
             ("max_source_tokens", max_source_tokens, 2),
             ("max_target_tokens", max_target_tokens, 2),
-            ("batch_size", batch_size, 1),
+            ("batch_size", 1 if batch_size == "auto" else batch_size, 1),
             ("eval_batch_size", eval_batch_size, 1),
+            ("eval_batch_growth", eval_batch_growth, 1),
             ("temperature", temperature, 1),
             ("num_workers", num_workers, 0),
             *((f"train_caps.{language}", cap, 0) for language, cap in (train_caps or {}).items()),
@@ -86,12 +100,15 @@ class BilingualDataModule(L.LightningDataModule):
         self.encoding = Encoding(
             max_source_tokens, max_target_tokens, truncate_targets, prefixes or {}, train_caps or {}
         )
-        self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
-        self.temperature, self.seed, self.strict = temperature, seed, strict
+        self.batch_size = 0 if batch_size == "auto" else batch_size  # 0 until it is found
+        self.eval_batch_size, self.eval_batch_growth = eval_batch_size, eval_batch_growth
+        self.temperature, self.seed, self.strict, self.padding = temperature, seed, strict, padding
         self.num_workers, self.num_proc = num_workers, num_proc
+        self.vocabulary = vocabulary
+        self.kept_pieces: torch.Tensor | None = None
         self.report: DataReport | None = None
         self._splits: dict[str, datasets.Dataset] = {}
-        self._train_sampler: LengthBucketSampler | None = None
+        self._train_sampler: TrainingSampler | None = None
         self._resume: Mapping[str, Any] | None = None
 
     @property
@@ -101,6 +118,8 @@ class BilingualDataModule(L.LightningDataModule):
 
     def prepare_data(self) -> None:
         """Downloads, checks and encodes everything into the cache, shows the report; on one process of each node."""
+        if not self.batch_size and self.trainer is not None and self.trainer.state.fn == "fit":
+            require_gpu(self.trainer.strategy.root_device)
         self._load()
         assert self.report is not None
         self.report.print()
@@ -119,6 +138,9 @@ class BilingualDataModule(L.LightningDataModule):
         if stage == "fit" and self.trainer is not None:
             for logger in self.trainer.loggers:
                 logger.log_metrics(self.report.scalars(), step=self.trainer.global_step)
+            if self.kept_pieces is not None and self.trainer.is_global_zero:
+                folder = Path(self.trainer.default_root_dir)
+                write_record(folder / RECORD, self.kept_pieces.numpy(), self.tokenizer_fingerprint)
 
     def rows(self, split: str) -> datasets.Dataset:
         """The encoded rows of `train`, `validation` or `test`.
@@ -131,32 +153,56 @@ class BilingualDataModule(L.LightningDataModule):
         return self._splits[split]
 
     def train_dataloader(self) -> DataLoader:
-        """Batches of the training rows, drawn anew each epoch; begins where a loaded checkpoint stopped."""
-        self._train_sampler = self._sampler("train", self.batch_size, shuffle=True)
+        """Batches of the training rows, drawn anew each epoch; begins where a loaded checkpoint stopped.
+
+        All have `batch_size` rows: the last of an epoch is filled up with rows without labels.
+        """
+        rows, trainer = self.rows("train"), self.trainer
+        self.batch_size = self.batch_size or self._find_batch_size()
+        self._train_sampler = TrainingSampler(
+            lengths=self._source_lengths("train"),
+            languages=column(rows, "language"),
+            label_tokens=label_counts(rows),
+            batch_size=self.batch_size,
+            temperature=self.temperature,
+            seed=self.seed,
+            accumulated_batches=trainer.accumulate_grad_batches if trainer is not None else 1,
+            **self._place(),
+        )
         if self._resume is not None:
-            self._continue(self._train_sampler, self._resume)
+            continue_at(self._train_sampler, self._resume, self._order())
         return self._loader("train", self._train_sampler)
+
+    def longest_batch(self, rows: int) -> SummarizationBatch:
+        """A made-up training batch of so many rows, all as long as the longest."""
+        targets = column(self.rows("train"), "target_tokens").clip(max=self.encoding.max_target_tokens)
+        longest = int(self._source_lengths("train").max()), int(targets.max())
+        return longest_batch(self._collator(rows), rows, *longest)
 
     def val_dataloader(self) -> DataLoader:
         """Batches of the validation rows, longest first."""
-        return self._loader("validation", self._sampler("validation", self.eval_batch_size, shuffle=False))
+        return self._evaluation_loader("validation")
 
     def test_dataloader(self) -> DataLoader:
         """Batches of the test rows, longest first."""
-        return self._loader("test", self._sampler("test", self.eval_batch_size, shuffle=False))
+        return self._evaluation_loader("test")
 
     def predict_dataloader(self) -> DataLoader:
         """Batches of the test rows, longest first."""
         return self.test_dataloader()
 
+    def transfer_batch_to_device(
+        self, batch: PackedBatch, device: torch.device, dataloader_idx: int
+    ) -> SummarizationBatch:
+        """Copies the tensors as one; Lightning's own way would also look at every single text."""
+        return batch.to(device)
+
     def state_dict(self) -> dict[str, Any]:
         """Position in the training rows: the epoch, the batches taken of all of it, and what makes their order."""
         if self.trainer is None or self._train_sampler is None:
             return {}
-        loop = self.trainer.fit_loop
-        taken = loop.epoch_loop.batch_progress.current.ready
-        sampler = self._train_sampler
-        return {"epoch": sampler.epoch, "batch": taken, "batches": len(sampler), "order": self._order()}
+        taken = self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
+        return position(self._train_sampler, taken, self._order())
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Remembers the position for `train_dataloader`."""
@@ -165,69 +211,83 @@ class BilingualDataModule(L.LightningDataModule):
     def _order(self) -> dict[str, Any]:
         assert self.report is not None
         rows = ",".join(split.fingerprint for split in self.report.splits if split.split == "train")
-        world_size = self.trainer.world_size if self.trainer is not None else 1
         return {
             "rows": rows,
-            "batch_size": self.batch_size,
+            "global_batch_size": self.batch_size * self._place()["world_size"],
             "temperature": float(self.temperature),
             "seed": self.seed,
-            "world_size": world_size,
         }
 
-    def _continue(self, sampler: LengthBucketSampler, state: Mapping[str, Any]) -> None:
-        changed = {key: (state["order"].get(key), now) for key, now in self._order().items()}
-        changed = {key: pair for key, pair in changed.items() if pair[0] != pair[1]}
-        # Lightning cannot know that the sampler goes on exactly where the checkpoint stopped.
-        warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
-        finished = state["batch"] >= state["batches"]  # in the length of then: other settings make other lengths
-        if changed and state["batch"] > 0 and not finished:
-            details = "; ".join(f"{key} was {old}, is {new}" for key, (old, new) in changed.items())
-            raise ValueError(
-                f"The checkpoint stopped inside epoch {state['epoch']} (batch {state['batch']}), and its rows would "
-                f"come in another order now: {details}. Restore these, or resume from a checkpoint at an epoch's end."
-            )
-        sampler.resume_at(state["epoch"] + finished, 0 if finished else state["batch"])
-
     def _load(self) -> None:
-        tokenizer = load_tokenizer(self.tokenizer_path, self.tokenizer_revision)
-        self.tokenizer, self.tokenizer_fingerprint = tokenizer, tokenizer_fingerprint(tokenizer)
-        self._splits, self.report = prepare(
-            self.sources, self.encoding, tokenizer, self.tokenizer_fingerprint, self.num_proc
-        )
+        self.open_tokenizer()
+        self._splits, self.report = self._prepare()
 
-    def _sampler(self, split: str, batch_size: int, shuffle: bool) -> LengthBucketSampler:
-        rows = self.rows(split)
+    def open_tokenizer(self) -> None:
+        """Sets `tokenizer`, `tokenizer_fingerprint` and `kept_pieces`: (K,) int64 ids of the base, or None for all.
+
+        Raises:
+            ValueError: If there is no such tokenizer, or `vocabulary` finds no training rows.
+        """
+        self.tokenizer = load_tokenizer(self.tokenizer_path, self.tokenizer_revision)
+        self.tokenizer_fingerprint, self.kept_pieces = tokenizer_fingerprint(self.tokenizer), None
+        if self.vocabulary is not None:
+            # Counted are the training rows as the base would see them: cut, capped and with their prefixes.
+            rows = None if self.vocabulary.file else self._prepare(["train"])[0].get("train")
+            self.kept_pieces = torch.from_numpy(trim_to_rows(self.tokenizer, rows, self.vocabulary))
+            self.tokenizer_fingerprint = tokenizer_fingerprint(self.tokenizer)
+
+    def _prepare(self, splits: Sequence[str] = SPLITS) -> tuple[dict[str, datasets.Dataset], DataReport]:
+        return prepare(self.sources, self.encoding, self.tokenizer, self.tokenizer_fingerprint, self.num_proc, splits)
+
+    def _place(self) -> dict[str, int]:
         trainer = self.trainer
-        if trainer is not None and trainer.world_size > 1 and trainer._accelerator_connector.use_distributed_sampler:
+        if trainer is None:
+            return {"rank": 0, "world_size": 1}
+        if trainer.world_size > 1 and trainer._accelerator_connector.use_distributed_sampler:
             raise ValueError("Set trainer.use_distributed_sampler to false: this data module shares out its batches.")
-        if trainer is not None and not shuffle and len(rows) <= batch_size * (trainer.world_size - 1):
+        return {"rank": trainer.global_rank, "world_size": trainer.world_size}
+
+    def _source_lengths(self, split: str) -> np.ndarray:
+        return column(self.rows(split), "source_tokens").clip(max=self.encoding.max_source_tokens)
+
+    def _evaluation_loader(self, split: str) -> DataLoader:
+        rows, place = self.rows(split), self._place()
+        if len(rows) < place["world_size"]:
             raise ValueError(
-                f"{len(rows)} {split} rows in batches of {batch_size} leave some of {trainer.world_size} devices "
-                "without any; lower data.eval_batch_size."
+                f"{len(rows)} {split} rows leave some of {place['world_size']} devices without any; use fewer devices."
             )
-        return LengthBucketSampler(
-            lengths=column(rows, "source_tokens").clip(max=self.encoding.max_source_tokens),
-            languages=column(rows, "language"),
-            batch_size=batch_size,
-            shuffle=shuffle,
-            temperature=self.temperature,
-            seed=self.seed,
-            rank=trainer.global_rank if trainer is not None else 0,
-            world_size=trainer.world_size if trainer is not None else 1,
+        sampler = EvaluationSampler(
+            lengths=self._source_lengths(split),
+            batch_size=self.eval_batch_size,
+            max_length=self.encoding.max_source_tokens,
+            growth=self.eval_batch_growth,
+            **place,
+        )
+        return self._loader(split, sampler)
+
+    def _loader(self, split: str, sampler: Sampler[Share]) -> DataLoader:
+        training = split == "train"
+        rows = EncodedRows(self.rows(split), texts=not training)
+        collator = self._collator(self.batch_size if training else None)
+        return build_loader(rows, sampler, collator, self.num_workers, self.seed)
+
+    def _collator(self, rows: int | None) -> SummarizationCollator:
+        return SummarizationCollator(
+            pad_id=self.tokenizer.pad_token_id,  # type: ignore[arg-type]
+            eos_id=self.tokenizer.eos_token_id,  # type: ignore[arg-type]
+            languages=self.languages,
+            rows=rows,
+            padding=self.padding,
         )
 
-    def _loader(self, split: str, sampler: LengthBucketSampler) -> DataLoader:
-        return DataLoader(
-            self.rows(split).remove_columns(["source_tokens", "target_tokens"]),  # type: ignore[arg-type]
-            sampler=sampler,
-            batch_size=None,  # the sampler yields whole batches, and Lightning finds its `set_epoch` there
-            collate_fn=SummarizationCollator(self.tokenizer.pad_token_id, self.tokenizer.eos_token_id),  # type: ignore[arg-type]
-            num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0,
-            pin_memory=torch.cuda.is_available(),
-            # Its own generator: making an iterator must not draw from the global one that dropout uses.
-            generator=torch.Generator().manual_seed(self.seed),
-        )
+    def _find_batch_size(self) -> int:
+        world_size = self._place()["world_size"]
+        if self._resume is not None:
+            return resumed_batch_size(self._resume["order"]["global_batch_size"], world_size)
+        if self.trainer is None:
+            raise ValueError("data.batch_size auto needs a trainer, whose GPU it fills; give a number.")
+        limit = -(-len(self.rows("train")) // world_size)
+        return self.trainer.lightning_module.find_batch_size(self.longest_batch, limit)  # type: ignore[operator]
 
 
 def _require_known_languages(name: str, values: dict[str, Any] | None, sources: list[SummarizationSource]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,8 +47,9 @@ def prepare(
     tokenizer: PreTrainedTokenizerBase,
     tokenizer_fingerprint: str,
     num_proc: int | None = None,
+    splits: Sequence[str] = SPLITS,
 ) -> tuple[dict[str, datasets.Dataset], DataReport]:
-    """Loads, validates and encodes all splits of all sources.
+    """Loads and validates all splits of all sources, and encodes them.
 
     Args:
         sources: The corpora.
@@ -55,6 +57,7 @@ def prepare(
         tokenizer: From `load_tokenizer`.
         tokenizer_fingerprint: Its name for the cache.
         num_proc: Processes for the slow steps; null is one for each CPU.
+        splits: Which ones to encode and to report.
 
     Returns:
         By split, the rows of all sources one after the other (columns `id`, `language`, `article`, `summary`,
@@ -63,7 +66,8 @@ def prepare(
     Raises:
         ValueError: If a source cannot be read; see `load_raw_split`.
     """
-    parts = _mark_across([part for source in sources for part in _audit(source, num_proc)])
+    audited = _mark_across([part for source in sources for part in _audit(source, num_proc)])
+    parts = [part for part in audited if part.split in splits]
     room = dict(encoding.train_caps)
     datasets_by_split: dict[str, list[datasets.Dataset]] = {split: [] for split in SPLITS}
     reports = []

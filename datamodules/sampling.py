@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 from torch.utils.data import Sampler
@@ -65,35 +66,53 @@ def bucket_batches(
     return [batches[index] for index in order]
 
 
-class LengthBucketSampler(Sampler[list[int]]):
-    """Yields this device's batches of an epoch, from any position.
+class Share(NamedTuple):
+    """One device's part of a batch.
+
+    Attributes:
+        rows: Row numbers; none where an epoch's last batch has fewer rows than there are devices.
+        loss_divisor: What the sum of the token losses of these rows is divided by, so that the mean of such quotients
+            over the devices and accumulated batches of an optimizer step is the mean over all their label tokens:
+            the number of those label tokens by the number of quotients. None in evaluation.
+    """
+
+    rows: list[int]
+    loss_divisor: float | None = None
+
+
+class TrainingSampler(Sampler[Share]):
+    """Yields one device's share of each batch of an epoch, from any position.
+
+    A batch has `batch_size` rows for each device and is the one that a single device with as many rows would take.
+    Every n-th of its rows, longest first, goes to the same device: lengths and languages are alike on all of them.
 
     Args:
-        lengths: (rows,) length of each row in tokens.
+        lengths: (rows,) length of each source in tokens.
         languages: (rows,) language of each row.
-        batch_size: Rows in one device's batch.
-        shuffle: Whether to draw and shuffle (training) or to go by decreasing length (evaluation).
+        label_tokens: (rows,) labels of each row.
+        batch_size: Rows for one device.
         temperature: See `sample_epoch`.
         seed: Fixes the order of every epoch.
         rank: This device's number.
-        world_size: Number of devices. In training the epoch's first batches come once more at its end, so that all
-            devices take equally many steps; in evaluation a device may get one batch fewer.
+        world_size: Number of devices.
+        accumulated_batches: Batches of an optimizer step, counted from an epoch's first.
     """
 
     def __init__(
         self,
         lengths: np.ndarray,
         languages: np.ndarray,
+        label_tokens: np.ndarray,
         batch_size: int,
-        shuffle: bool,
         temperature: float = 1.0,
         seed: int = 0,
         rank: int = 0,
         world_size: int = 1,
+        accumulated_batches: int = 1,
     ) -> None:
-        self.lengths, self.languages = np.asarray(lengths), np.asarray(languages)
-        self.batch_size, self.shuffle, self.temperature, self.seed = batch_size, shuffle, temperature, seed
-        self.rank, self.world_size = rank, world_size
+        self.lengths, self.languages, self.label_tokens = lengths, languages, label_tokens
+        self.global_batch_size, self.temperature, self.seed = batch_size * world_size, temperature, seed
+        self.rank, self.world_size, self.accumulated_batches = rank, world_size, accumulated_batches
         self.epoch = 0
         self._start = (0, 0)
 
@@ -107,26 +126,63 @@ class LengthBucketSampler(Sampler[list[int]]):
         self._start = (epoch, batch)
 
     def __len__(self) -> int:
-        batches = math.ceil(len(self.lengths) / self.batch_size)
-        return math.ceil(batches / self.world_size) if self.shuffle else len(self._share(range(batches)))
+        return math.ceil(len(self.lengths) / self.global_batch_size)
 
-    def __iter__(self) -> Iterator[list[int]]:
-        first = self._start[1] if self.epoch == self._start[0] else 0
-        for batch in self._share(self._batches())[first:]:
-            yield batch.tolist()
-
-    def _batches(self) -> list[np.ndarray]:
-        if not self.shuffle:
-            order = np.argsort(-self.lengths, kind="stable")
-            return [order[first : first + self.batch_size] for first in range(0, len(order), self.batch_size)]
+    def __iter__(self) -> Iterator[Share]:
         rng = np.random.default_rng((self.seed, self.epoch))
         rows = sample_epoch(self.languages, self.temperature, rng)
-        return bucket_batches(rows, self.lengths, self.batch_size, rng)
+        batches = bucket_batches(rows, self.lengths, self.global_batch_size, rng)
+        divisors = self._loss_divisors(batches)
+        first = self._start[1] if self.epoch == self._start[0] else 0
+        for batch, divisor in zip(batches[first:], divisors[first:], strict=True):
+            yield Share(batch[self.rank :: self.world_size].tolist(), divisor)
 
-    def _share(self, batches: list | range) -> list:
-        steps = math.ceil(len(batches) / self.world_size)
-        count = steps * self.world_size if self.shuffle else len(batches)
-        return [batches[index % len(batches)] for index in range(self.rank, count, self.world_size)]
+    def _loss_divisors(self, batches: list[np.ndarray]) -> list[float]:
+        step_of_batch = np.arange(len(batches)) // self.accumulated_batches
+        step_tokens = np.bincount(step_of_batch, [self.label_tokens[batch].sum() for batch in batches])
+        # An epoch's last step may have fewer batches, but Lightning divides its loss by as many all the same.
+        return (step_tokens[step_of_batch] / (self.world_size * self.accumulated_batches)).tolist()
+
+
+class EvaluationSampler(Sampler[Share]):
+    """Yields one device's share of all rows, longest first; the devices' batches are disjoint.
+
+    Batches of short sources hold 2, 4, 8 ... times `batch_size` rows, as long as these have no more source tokens than
+    a batch of the longest sources possible: few shapes, and about the same memory.
+
+    Args:
+        lengths: (rows,) length of each source in tokens, at least 1.
+        batch_size: Rows of a batch of sources of `max_length`, on one device.
+        max_length: Greatest length possible.
+        growth: Greatest multiple of `batch_size`; 1 makes all batches equal.
+        rank: This device's number.
+        world_size: Number of devices. One may get a batch fewer than another.
+    """
+
+    def __init__(
+        self,
+        lengths: np.ndarray,
+        batch_size: int,
+        max_length: int,
+        growth: int = 1,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        order = np.argsort(-lengths, kind="stable")
+        self._shares: list[Share] = []
+        first = 0
+        while first < len(order):
+            ratio = min(growth, max_length // int(lengths[order[first]]))
+            rows = world_size * batch_size * 2 ** (ratio.bit_length() - 1)
+            own = order[first : first + rows][rank::world_size]
+            self._shares += [Share(own.tolist())] if len(own) else []
+            first += rows
+
+    def __len__(self) -> int:
+        return len(self._shares)
+
+    def __iter__(self) -> Iterator[Share]:
+        return iter(self._shares)
 
 
 def _draw(rows: np.ndarray, quota: int, rng: np.random.Generator) -> np.ndarray:

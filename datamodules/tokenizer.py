@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 
 from tokenizers import decoders, models
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
@@ -49,7 +50,35 @@ def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
     return hashlib.sha256(json.dumps([state["model"], state["normalizer"]]).encode()).hexdigest()[:16]
 
 
-def _restore_sentencepiece(tokenizer: PreTrainedTokenizerBase, vocabulary: list[list]) -> None:
+def vocabulary_of(tokenizer: PreTrainedTokenizerBase) -> list[tuple[str, float]]:
+    """Pieces and their scores (log-probabilities; 0 for sentinels, far below all others for special pieces), by id."""
+    return [(piece, score) for piece, score in json.loads(tokenizer.backend_tokenizer.to_str())["model"]["vocab"]]
+
+
+def trim_tokenizer(tokenizer: PreTrainedTokenizerBase, kept: Sequence[int]) -> None:
+    """Leaves a tokenizer only some of its pieces; in place, since a copy through JSON would round the scores.
+
+    A text whose pieces are all kept is cut as before: its best segmentation is still there, and nothing better has
+    come. Other texts are cut into smaller pieces, or bytes where a character has no piece.
+
+    Args:
+        tokenizer: From `load_tokenizer`.
+        kept: Ids of the pieces to keep, ascending, bytes and special pieces included; the piece at place i gets id i.
+
+    Raises:
+        ValueError: If the special tokens would get other ids, as where they are not the vocabulary's first pieces.
+    """
+    special = sorted(tokenizer.get_added_vocab().values())
+    if list(kept[: len(special)]) != special or special != list(range(len(special))):
+        raise ValueError(
+            f"The vocabulary of this tokenizer cannot be trimmed: its special tokens have the ids {special[:5]}, and "
+            "they must be the first pieces, as in mT5. Set data.vocabulary to null."
+        )
+    vocabulary = vocabulary_of(tokenizer)
+    _restore_sentencepiece(tokenizer, [vocabulary[index] for index in kept])
+
+
+def _restore_sentencepiece(tokenizer: PreTrainedTokenizerBase, vocabulary: Sequence[Sequence]) -> None:
     pieces = {piece for piece, _ in vocabulary}
     bytes_ = {f"<0x{byte:02X}>" for byte in range(256)}
     # The unigram model knows no piece types: unless they score low, "</s>" or "<0x41>" in a text are one piece to it.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import tempfile
-import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,10 +14,17 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors import SafetensorError
 from torch import nn
-from transformers import AutoModelForSeq2SeqLM, BitsAndBytesConfig, GenerationConfig, PreTrainedModel
+from transformers import AutoModelForSeq2SeqLM, GenerationConfig, PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from lightning_modules.initialization import initialize, lacks_weights
+from lightning_modules.quantization import (  # noqa: F401  (other modules import these from here)
+    ParameterCount,
+    Quantization,
+    bitsandbytes_config,
+    count_parameters,
+    prepare_bitsandbytes,
+)
 
 Adaptation = Literal["full", "lora", "dora", "qlora"]
 
@@ -53,36 +59,6 @@ class Lora:
             raise ValueError(f"lora.dropout {self.dropout} must be in [0, 1).")
         if not self.targets:
             raise ValueError("lora.targets is empty; name layers such as [q, v], or all-linear.")
-
-
-@dataclass(frozen=True)
-class Quantization:
-    """4-bit storage of the frozen linear layers (Dettmers et al. 2023, arXiv:2305.14314, section 3).
-
-    Args:
-        type: `nf4` (quantiles of a normal distribution) or `fp4`.
-        double: Quantise the scales too; saves 0.4 bit a parameter.
-    """
-
-    type: Literal["nf4", "fp4"] = "nf4"
-    double: bool = True
-
-
-@dataclass(frozen=True)
-class ParameterCount:
-    """Sizes of a model.
-
-    Attributes:
-        trainable: Parameters that an optimizer updates.
-        total: All parameters; 4-bit ones count as what they stand for.
-        four_bit: Parameters held in 4 bits.
-        weight_bytes: Memory of all parameters, quantisation scales included.
-    """
-
-    trainable: int
-    total: int
-    four_bit: int
-    weight_bytes: int
 
 
 def require_supported_precision(precision: str) -> None:
@@ -141,10 +117,10 @@ def load_base(
         ValueError: If the base cannot be loaded, or is no encoder-decoder.
     """
     if adaptation == "qlora":
-        _prepare_bitsandbytes(device)
+        prepare_bitsandbytes(device)
     options: dict[str, Any] = {"dtype": torch.float32 if adaptation == "full" else dtype}
     if adaptation == "qlora":
-        options |= {"quantization_config": _bitsandbytes_config(quantization, dtype), "device_map": {"": device}}
+        options |= {"quantization_config": bitsandbytes_config(quantization, dtype), "device_map": {"": device}}
     # It advises a setting that would leave the encoder's and the decoder's embeddings at random values.
     logging.getLogger("transformers.modeling_utils").addFilter(_is_no_tying_advice)
     with tempfile.TemporaryDirectory() as folder:
@@ -238,45 +214,6 @@ def require_gradient_checkpointing(model: nn.Module) -> None:
             f"Gradient checkpointing was asked for, but is off in {len(idle)} of {len(blocks)} blocks "
             "(a block in eval mode ignores it)."
         )
-
-
-def count_parameters(model: nn.Module) -> ParameterCount:
-    """Counts each parameter once, 4-bit ones by what they stand for."""
-    trainable = total = four_bit = size = 0
-    for parameter in model.parameters():
-        state = getattr(parameter, "quant_state", None)
-        count = state.shape.numel() if state is not None else parameter.numel()
-        total += count
-        trainable += count if parameter.requires_grad else 0
-        size += parameter.numel() * parameter.element_size()
-        if state is not None:
-            four_bit += count
-            size += sum(part.numel() * part.element_size() for part in _scales(state))
-    return ParameterCount(trainable, total, four_bit, size)
-
-
-def _scales(state: Any) -> list[torch.Tensor]:
-    parts = [state.absmax, state.code]
-    return parts + (_scales(state.state2) if state.nested else [])
-
-
-def _bitsandbytes_config(quantization: Quantization, dtype: torch.dtype) -> BitsAndBytesConfig:
-    return BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type=quantization.type,
-        bnb_4bit_use_double_quant=quantization.double,
-        bnb_4bit_compute_dtype=dtype,
-    )
-
-
-def _prepare_bitsandbytes(device: torch.device) -> None:
-    if device.type != "cpu":
-        return
-    import bitsandbytes.nn.modules as layers
-
-    # On CPUs with AVX512-BF16 a forward pass without gradients repacks the weights, and later gradients are wrong.
-    layers.has_avx512bf16 = lambda: False
-    warnings.filterwarnings("ignore", message=".*bitsandbytes.*not compiled with GPU.*")
 
 
 def _is_no_tying_advice(record: logging.LogRecord) -> bool:

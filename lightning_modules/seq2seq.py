@@ -13,8 +13,9 @@ import lightning as L
 import torch
 from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
-from transformers import GenerationConfig, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
+from lightning_modules.acceleration import Acceleration, BatchLoss
 from lightning_modules.adaptation import (
     Adaptation,
     Lora,
@@ -45,8 +46,10 @@ from lightning_modules.generation import (
     sentinel_ids,
     starts_with_sentinel,
 )
-from lightning_modules.losses import IGNORED_LABEL, mean_token_loss, token_losses
+from lightning_modules.losses import IGNORED_LABEL, mean_by_group
 from lightning_modules.optimization import Schedule, apply_current_settings, build_scheduler
+from lightning_modules.quantization import quantize_rest, require_quantizable
+from lightning_modules.summarizer import Summarizer
 
 if TYPE_CHECKING:
     from datamodules.collate import SummarizationBatch
@@ -69,6 +72,7 @@ class Seq2SeqModule(L.LightningModule):
         schedule: Course of the learning rate.
         label_smoothing: In [0, 1).
         gradient_checkpointing: Recompute activations in the backward pass: less memory, about a third more time.
+        acceleration: How the loss is computed.
 
     Raises:
         ValueError: If a number is out of range.
@@ -85,19 +89,24 @@ class Seq2SeqModule(L.LightningModule):
         quantization: Quantization = Quantization(),
         generation: Generation = Generation(),
         scoring: Scoring = Scoring(),
-        optimizer: OptimizerCallable = lambda parameters: torch.optim.AdamW(parameters, lr=1e-3, weight_decay=0.0),
+        optimizer: OptimizerCallable = lambda parameters: torch.optim.AdamW(
+            parameters, lr=1e-3, weight_decay=0.0, fused=True
+        ),
         schedule: Schedule = Schedule(),
         label_smoothing: float = 0.0,
         gradient_checkpointing: bool = False,
+        acceleration: Acceleration = Acceleration(),
     ) -> None:
         super().__init__()
         if not 0 <= label_smoothing < 1:
             raise ValueError(f"model.label_smoothing {label_smoothing} must be in [0, 1).")
+        require_quantizable(quantization, adaptation)
         self.base, self.revision = base, revision
         self.adaptation, self.lora, self.quantization = adaptation, lora, quantization
         self.generation, self.scoring = generation, scoring
         self.optimizer, self.schedule = optimizer, schedule
         self.label_smoothing, self.gradient_checkpointing = label_smoothing, gradient_checkpointing
+        self.acceleration = acceleration
         self.model: Any = None
         self.evaluation = Evaluation()
         self.base_identity: dict[str, Any] = {}
@@ -143,6 +152,7 @@ class Seq2SeqModule(L.LightningModule):
             "tokenizer": self.trainer.datamodule.tokenizer_fingerprint,  # type: ignore[attr-defined]
             "vocabulary_rows": rows,
         }
+        quantize_rest(model, self.quantization)
         if self.gradient_checkpointing:
             enable_gradient_checkpointing(model)
         self.model = adapt(model, self.adaptation, self.lora)
@@ -177,31 +187,34 @@ class Seq2SeqModule(L.LightningModule):
 
     # -- training ----------------------------------------------------------------------------------------------------
 
+    @cached_property
+    def batch_loss(self) -> BatchLoss:
+        """Gives the loss of a batch: scalar, and (B, T) of its labels."""
+        settings = self.acceleration.resolved(self.device, self.trainer.world_size, self.gradient_checkpointing)
+        return BatchLoss(self.model, self.model.get_output_embeddings().weight, settings, self.label_smoothing)
+
     def forward(self, batch: SummarizationBatch) -> torch.Tensor:
-        """Logits (B, T, V) of the labels of a batch."""
-        labels = batch["labels"]
-        decoder_input_ids = labels.new_full(labels.shape, self.tokenizer.pad_token_id)
-        decoder_input_ids[:, 1:] = labels[:, :-1].masked_fill(
-            labels[:, :-1] == IGNORED_LABEL, self.tokenizer.pad_token_id
-        )
-        return self.model(
-            input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], decoder_input_ids=decoder_input_ids
-        ).logits
+        """Mean loss over the labels of a batch."""
+        return self.batch_loss(batch)[0]
 
     def training_step(self, batch: SummarizationBatch, batch_idx: int) -> torch.Tensor:
         """Mean loss of a batch, logged overall and by language."""
-        losses = token_losses(self(batch), batch["labels"], self.label_smoothing)
-        loss = mean_token_loss(losses, batch["labels"])
-        rows = len(batch["ids"])
-        self.log("train/loss", loss, prog_bar=True, batch_size=rows)
-        rate = self.trainer.optimizers[0].param_groups[0]["lr"]
-        self.log("train/learning_rate", rate, prog_bar=True, batch_size=rows)
-        for language in self.trainer.datamodule.languages:  # type: ignore[attr-defined]
-            chosen = [index for index, code in enumerate(batch["languages"]) if code == language]
-            # Without a row of it NaN, a gap: Lightning would log the loss of an earlier batch again.
-            part = mean_token_loss(losses[chosen].detach(), batch["labels"][chosen])
-            self.log(f"train/loss/{language}", part, batch_size=max(len(chosen), 1))
+        loss, losses = self.batch_loss(batch)
+        rows, rate = len(batch["ids"]), self.trainer.optimizers[0].param_groups[0]["lr"]
+        self.log("train/loss", loss, batch_size=rows)
+        # Filled on the device: a plain number would be copied there, and the device waited for.
+        rate = torch.full((), rate, device=self.device)
+        self.log("train/learning_rate", rate, batch_size=rows)
+        self._log_by_language(batch, losses)
         return loss
+
+    def _log_by_language(self, batch: SummarizationBatch, losses: torch.Tensor) -> None:
+        languages = self.trainer.datamodule.languages  # type: ignore[attr-defined]
+        means = mean_by_group(losses, batch["labels"] != IGNORED_LABEL, batch["language_index"], len(languages))
+        for language, mean in zip(languages, means, strict=True):
+            # Without a row of it NaN, a gap: Lightning would log the loss of an earlier batch again.
+            rows = batch["languages"].count(language)
+            self.log(f"train/loss/{language}", mean, batch_size=max(rows, 1))
 
     # -- evaluation --------------------------------------------------------------------------------------------------
 
@@ -211,7 +224,7 @@ class Seq2SeqModule(L.LightningModule):
 
     def validation_step(self, batch: SummarizationBatch, batch_idx: int) -> None:
         """Collects losses and generated summaries."""
-        losses = token_losses(self(batch), batch["labels"])
+        losses = self.batch_loss(batch)[1]
         self.evaluation.add(self.summarize(batch), losses, batch["labels"] != IGNORED_LABEL)
 
     def on_validation_epoch_end(self) -> None:
@@ -231,11 +244,7 @@ class Seq2SeqModule(L.LightningModule):
 
     def summarize(self, batch: SummarizationBatch) -> list[EvaluatedSummary]:
         """Generates a summary for each row of a batch."""
-        ids = self.model.generate(
-            input_ids=batch["input_ids"],
-            attention_mask=batch["attention_mask"],
-            generation_config=self._generation_config,
-        )
+        ids = self._summarizer.generate(batch["input_ids"], batch["attention_mask"])
         columns = zip(
             batch["ids"],
             batch["languages"],
@@ -253,15 +262,21 @@ class Seq2SeqModule(L.LightningModule):
         return sentinel_ids(self.tokenizer)
 
     @cached_property
-    def _generation_config(self) -> GenerationConfig:
-        return generation_config(self.generation, self.tokenizer, self.base_identity["vocabulary_rows"])
+    def _summarizer(self) -> Summarizer:
+        config = generation_config(self.generation, self.tokenizer, self.base_identity["vocabulary_rows"])
+        return Summarizer(self.model, config, self.generation.fast, self.generation.dequantize)
+
+    def on_predict_epoch_end(self) -> None:
+        """Frees what generation held."""
+        self._summarizer.release()
 
     def _log_evaluation(self, stage: str, whole: bool = False) -> None:
+        self._summarizer.release()
         self.evaluation = self.evaluation.gathered()
         self.evaluation.score(self.scoring, whole)
         for name, value in self.evaluation.metrics().items():
             # Equal on all devices already, since the evaluation is gathered.
-            self.log(f"{stage}/{name}", value, prog_bar=name in ("loss", "rougeL"), rank_zero_only=False)
+            self.log(f"{stage}/{name}", value, rank_zero_only=False)
 
     # -- checkpoints -------------------------------------------------------------------------------------------------
 

@@ -7,9 +7,10 @@ from torch.utils.data import DataLoader
 
 
 class TinyModule(L.LightningModule):
-    def __init__(self) -> None:
+    def __init__(self, fused: bool = False) -> None:
         super().__init__()
         torch.manual_seed(0)
+        self.fused = fused
         self.first, self.second = nn.Linear(4, 8), nn.Linear(8, 1)
         self.dropout = nn.Dropout(0.1)
         self.frozen = nn.Linear(1, 1).requires_grad_(False)
@@ -21,7 +22,7 @@ class TinyModule(L.LightningModule):
         return (self(batch) * batch["scale"]).square().mean()
 
     def configure_optimizers(self):
-        return torch.optim.AdamW(self.parameters(), lr=0.1)
+        return torch.optim.AdamW(self.parameters(), lr=0.1, fused=self.fused)
 
 
 def batches() -> DataLoader:
@@ -34,8 +35,10 @@ def batches() -> DataLoader:
     return DataLoader(rows, batch_size=None)
 
 
-def fit(root, *callbacks, steps: int = 4, accumulate: int = 1, ckpt_path=None, **settings) -> TinyModule:
-    module = TinyModule()
+def fit(
+    root, *callbacks, steps: int = 4, accumulate: int = 1, ckpt_path=None, fused: bool = False, **settings
+) -> TinyModule:
+    module = TinyModule(fused)
     trainer = L.Trainer(
         default_root_dir=root,
         accelerator="cpu",

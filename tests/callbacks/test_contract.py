@@ -18,7 +18,7 @@ from lightning_modules.evaluation import EvaluatedSummary, Evaluation, Scoring
 from lightning_modules.generation import Generation
 
 # Built by the command line itself, not from YAML.
-NOT_FROM_YAML = {"RunRecord", "NanReplay"}
+NOT_FROM_YAML = {"RunRecord", "NanReplay", "TrainingProgressBar"}
 FAKE_SCORER = Path(__file__).parent.parent / "fake_scorer.py"
 
 

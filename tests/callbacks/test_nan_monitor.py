@@ -265,3 +265,27 @@ def test_healthy_step_waits_for_the_device_once(monkeypatch, action, activations
 def test_number_of_skips_must_be_positive():
     with pytest.raises(ValueError, match="max_consecutive_skips 0 must be at least 1"):
         NanMonitor("skip", max_consecutive_skips=0)
+
+
+@pytest.mark.parametrize("action", ["stop", "skip"])
+def test_fused_optimizer_leaves_out_a_bad_step_by_itself_and_the_run_learns_of_it_later(tmp_path, monkeypatch, action):
+    """As on a GPU, where the host would have to wait to decide."""
+    monkeypatch.setattr(NanMonitor, "_decides_at_once", staticmethod(lambda pl_module: False))
+    planted, weights = PlantFault("gradient", "second.weight", steps=[2]), Weights()
+    if action == "stop":
+        with pytest.raises(NonFiniteError, match="Step 2 "):
+            fit(tmp_path, planted, NanMonitor(), weights, steps=5, fused=True)
+        assert len(weights.after) == 3  # the third without effect, and none after it
+    else:
+        monitor = NanMonitor("skip")
+        fit(tmp_path, planted, monitor, weights, steps=5, fused=True)
+        assert (monitor.skipped_steps, monitor.consecutive_skips) == (1, 0)
+    assert same(weights.after[2], weights.after[1])
+    assert not same(weights.after[1], weights.after[0])
+    assert report(tmp_path, "step-000002")["first"]["name"] == "second.weight"
+
+
+def test_a_bad_last_step_is_found_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(NanMonitor, "_decides_at_once", staticmethod(lambda pl_module: False))
+    with pytest.raises(NonFiniteError, match="Step 4 "):
+        fit(tmp_path, PlantFault("gradient", "second.weight", steps=[4]), NanMonitor(), steps=5, fused=True)

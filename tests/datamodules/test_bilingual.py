@@ -1,10 +1,12 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from corpora import SPLIT_SIZES, TRAIN_ONLY, names_of, pair, write_jsonl
 
 from datamodules.bilingual import BilingualDataModule
-from datamodules.collate import IGNORED_LABEL
+from datamodules.collate import IGNORED_LABEL, Padding
 from datamodules.sources import SummarizationSource
 
 
@@ -18,7 +20,7 @@ def assert_equal_batches(first, second):
 def test_worker_processes_change_no_batch(make_data, stage):
     batches = {}
     for workers in (0, 2):
-        data = make_data(num_workers=workers)
+        data = make_data(num_workers=workers, eval_batch_growth=1)
         batches[workers] = next(iter(getattr(data, f"{stage}_dataloader")()))
     assert_equal_batches(batches[0], batches[2])
     rows, eos = (4 if stage == "train" else 6), data.tokenizer.eos_token_id
@@ -26,6 +28,56 @@ def test_worker_processes_change_no_batch(make_data, stage):
     assert batches[0]["labels"].shape == (rows, 16)
     last = (batches[0]["labels"] != IGNORED_LABEL).sum(1) - 1
     assert batches[0]["labels"][torch.arange(rows), last].tolist() == [eos] * rows
+
+
+def test_only_evaluation_has_texts_and_only_training_divisors(make_data):
+    data = make_data()
+    training, evaluation = (next(iter(loader)) for loader in (data.train_dataloader(), data.val_dataloader()))
+    assert training.keys() - evaluation.keys() == {"loss_divisor"}
+    assert evaluation.keys() - training.keys() == {"articles", "summaries"}
+    labels = (training["labels"] != IGNORED_LABEL).sum()
+    assert training["loss_divisor"] == labels == (training["label_ids"] != IGNORED_LABEL).sum()
+
+
+def test_every_training_batch_has_the_same_number_of_rows(make_data):
+    batches = list(make_data(batch_size=5).train_dataloader())
+    assert {len(batch["input_ids"]) for batch in batches} == {5}
+    assert sorted({len(batch["ids"]) for batch in batches}) == [2, 5]
+
+
+def test_batches_of_short_articles_hold_more_rows(make_data):
+    sizes = {
+        growth: [len(ids) for ids in names_of(make_data(eval_batch_growth=growth).val_dataloader())]
+        for growth in (1, 2)
+    }
+    assert sizes == {1: [6, 6, 2], 2: [12, 2]}
+
+
+def test_shapes_are_configurable(make_data):
+    data = make_data(padding=Padding(source_multiple=100, target_multiple=30, label_multiple=70))
+    batch = next(iter(data.train_dataloader()))
+    assert batch["input_ids"].shape == (4, 100)
+    assert batch["labels"].shape == (4, 30)
+    assert batch["label_ids"].shape == (70,)
+
+
+def test_batch_on_its_device_is_an_ordinary_one(make_data):
+    data = make_data()
+    batch = next(iter(data.val_dataloader()))
+    moved = data.transfer_batch_to_device(batch, torch.device("meta"), 0)
+    assert type(moved) is dict
+    assert moved.keys() == batch.keys()
+    for name, value in moved.items():
+        assert value.is_meta if isinstance(value, torch.Tensor) else value is batch[name]
+
+
+def test_fewer_rows_than_devices_are_refused(make_data):
+    data = make_data()
+    connector = SimpleNamespace(use_distributed_sampler=False)
+    data.trainer = SimpleNamespace(world_size=11, global_rank=0, _accelerator_connector=connector)
+    assert len(data.val_dataloader()) == 1
+    with pytest.raises(ValueError, match="10 test rows leave some of 11 devices without any"):
+        data.test_dataloader()
 
 
 @pytest.mark.parametrize(("stage", "size"), [("train", 52), ("val", 14), ("test", 10), ("predict", 10)])
@@ -91,6 +143,7 @@ def test_unknown_language_is_refused(sources, setting):
         ("max_target_tokens", 1),
         ("batch_size", 0),
         ("eval_batch_size", 0),
+        ("eval_batch_growth", 0),
         ("temperature", 0.5),
         ("temperature", float("nan")),
         ("num_workers", -1),

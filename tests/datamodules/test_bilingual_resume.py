@@ -6,6 +6,17 @@ import pytest
 from corpora import names_of
 
 
+def one_of(devices, **attributes):
+    connector = SimpleNamespace(use_distributed_sampler=False)
+    options = {
+        "world_size": devices,
+        "global_rank": 0,
+        "accumulate_grad_batches": 1,
+        "_accelerator_connector": connector,
+    }
+    return SimpleNamespace(**options, **attributes)
+
+
 @pytest.fixture
 def save_after():
     """Iterates the training rows and returns the state after some batches of an epoch, as a checkpoint holds it."""
@@ -13,7 +24,7 @@ def save_after():
     def save(data, batches, epoch=0):
         progress = SimpleNamespace(current=SimpleNamespace(ready=batches))
         loop = SimpleNamespace(epoch_loop=SimpleNamespace(batch_progress=progress))
-        data.trainer = SimpleNamespace(fit_loop=loop, world_size=1, global_rank=0)
+        data.trainer = one_of(1, fit_loop=loop)
         data.train_dataloader().sampler.set_epoch(epoch)
         return data.state_dict()
 
@@ -53,6 +64,18 @@ def test_change_of_the_order_inside_an_epoch_is_refused(make_data, save_after, c
     resumed.load_state_dict(save_after(make_data(), 5))
     name = next(iter(change)) if next(iter(change)) in ("batch_size", "seed", "temperature") else "rows"
     with pytest.raises(ValueError, match=rf"stopped inside epoch 0 \(batch 5\).*{name} was .*, is "):
+        resumed.train_dataloader()
+
+
+def test_other_number_of_devices_goes_on_with_as_many_rows_over_all(make_data, save_after):
+    state = save_after(make_data(batch_size=8), 2)
+    resumed = make_data(batch_size=4)
+    resumed.trainer = one_of(2)
+    resumed.load_state_dict(state)
+    sampler = resumed.train_dataloader().sampler
+    assert (sampler.epoch, sampler.world_size, len(list(sampler))) == (0, 2, 5)
+    resumed.trainer = one_of(3)
+    with pytest.raises(ValueError, match="global_batch_size was 8, is 12"):
         resumed.train_dataloader()
 
 

@@ -10,7 +10,6 @@ from lightning_modules.adaptation import (
     Lora,
     Quantization,
     adapt,
-    count_parameters,
     load_base,
 )
 from lightning_modules.initialization import initialize
@@ -146,19 +145,6 @@ def test_scaling_is_alpha_over_rank_or_its_root(adapted: Build, rslora: bool, sc
     layer = model.base_model.model.encoder.block[0].layer[0].SelfAttention.q
     assert layer.scaling == {"default": scaling}
     assert layer.lora_dropout["default"].p == 0.25
-
-
-def test_four_bit_parameters_count_as_what_they_stand_for(loaded: Build, adapted: Build) -> None:
-    full, quantized = count_parameters(loaded("full")), count_parameters(loaded("qlora"))
-    assert quantized.total == full.total == full.trainable == 2_852_608
-    # 6 attention blocks of 4 matrices 128 x 128, 4 feed-forward blocks of 2 matrices 256 x 128.
-    assert quantized.four_bit == 6 * 4 * 128 * 128 + 4 * 2 * 256 * 128
-    assert full.weight_bytes == 4 * full.total
-    # A byte for 64 parameters, 4 for 256 of these, and code books of 16 and 256 numbers for each of 32 layers.
-    scales = quantized.four_bit // 64 + (24 * 1 + 8 * 2) * 4 + 32 * (16 + 256) * 4
-    assert quantized.weight_bytes == 4 * (full.total - quantized.four_bit) + quantized.four_bit // 2 + scales
-    lora, qlora = count_parameters(adapted("lora")), count_parameters(adapted("qlora"))
-    assert lora.trainable == qlora.trainable == lora.total - full.total
 
 
 @pytest.mark.parametrize("adaptation", ["full", "qlora"])

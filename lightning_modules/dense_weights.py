@@ -1,0 +1,106 @@
+"""Weights in the format that layers compute in, held for a while instead of being converted at every call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import copy
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
+from torch import nn
+
+FREE_SHARE = 0.25  # of the free memory; copies that need more would cost a smaller batch
+
+
+class DenseWeights:
+    """Dequantised copies of 4-bit weights, and copies of fp32 weights in autocast's format.
+
+    Both hold exactly the numbers that the layers would compute with. Copies of fp32 weights are renewed each time they
+    are applied, since training changes them; 4-bit weights are frozen.
+
+    Args:
+        model: Any module.
+        autocast: Format of autocast, None without it.
+    """
+
+    def __init__(self, model: nn.Module, autocast: torch.dtype | None) -> None:
+        self.forwards: list[tuple[Any, Callable[[torch.Tensor], torch.Tensor]]] = []
+        self.originals: list[torch.Tensor] = []
+        self.renewed: list[torch.Tensor] = []
+        layers: list[Any] = list(model.modules())
+        four_bit = [layer for layer in layers if _is_four_bit(layer)]
+        cast = [x for x in layers if autocast and type(x) is nn.Linear and x.weight.dtype == torch.float32]
+        size = sum(x.weight.quant_state.shape.numel() * _computing_dtype(x).itemsize for x in four_bit)
+        size += sum(x.weight.numel() * autocast.itemsize for x in cast if autocast)
+        if not _fits(size, next(model.parameters()).device):
+            return
+        for layer in four_bit:
+            self.forwards.append((layer, _four_bit_forward(layer, dequantized(layer))))
+        for layer in cast:
+            self.originals.append(layer.weight)
+            self.renewed.append(layer.weight.to(autocast))
+            self.forwards.append((layer, _linear_forward(layer, self.renewed[-1])))
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Lets the layers use the copies; their hooks run as ever."""
+        if self.renewed:
+            torch._foreach_copy_(self.renewed, self.originals)
+        for layer, forward in self.forwards:
+            layer.forward = forward
+        try:
+            yield
+        finally:
+            for layer, _ in self.forwards:
+                del layer.forward  # the class's own appears again
+
+
+def dequantized(layer: Any) -> torch.Tensor:
+    """(out, in) weights of a bitsandbytes `Linear4bit`, as it computes with them."""
+    from bitsandbytes.functional import dequantize_4bit
+
+    state = copy(layer.weight.quant_state)
+    state.dtype = _computing_dtype(layer)
+    return dequantize_4bit(layer.weight.data, state)
+
+
+def _is_four_bit(layer: Any) -> bool:
+    return isinstance(layer, nn.Linear) and getattr(layer.weight, "quant_state", None) is not None
+
+
+def _computing_dtype(layer: Any) -> torch.dtype:
+    return layer.compute_dtype or layer.weight.quant_state.dtype
+
+
+def _fits(size: int, device: torch.device) -> bool:
+    if device.type != "cuda":
+        return True
+    driver_free, total = torch.cuda.mem_get_info(device)
+    ours = driver_free + torch.cuda.memory_reserved(device)
+    cap = total * torch.cuda.get_per_process_memory_fraction(device)
+    free = min(ours, cap) - torch.cuda.memory_allocated(device)
+    if size > FREE_SHARE * free:
+        rank_zero_info(
+            f"Generation converts weights at every step: copies would need {size / 2**20:,.0f} MiB, more than "
+            f"{FREE_SHARE:.0%} of the {free / 2**20:,.0f} MiB that are free."
+        )
+        return False
+    return True
+
+
+def _four_bit_forward(layer: Any, weight: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
+    def forward(states: torch.Tensor) -> torch.Tensor:
+        bias = None if layer.bias is None else layer.bias.to(weight.dtype)
+        return F.linear(states.to(weight.dtype), weight, bias).to(states.dtype)
+
+    return forward
+
+
+def _linear_forward(layer: Any, weight: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
+    def forward(states: torch.Tensor) -> torch.Tensor:
+        return F.linear(states, weight, layer.bias)
+
+    return forward

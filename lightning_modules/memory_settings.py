@@ -1,0 +1,83 @@
+"""Reads off a loaded model and its device what the estimate of `memory.py` needs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from torch.nn.attention import SDPBackend
+
+from lightning_modules.adaptation import Adaptation, Lora, count_parameters
+from lightning_modules.memory import Architecture, AttentionKernel, MemorySettings
+
+if TYPE_CHECKING:
+    from lightning_modules.seq2seq import Seq2SeqModule
+
+# Of the optimizer's state, for each trained parameter. Adafactor keeps sums of rows and columns only (Shazeer & Stern
+# 2018, arXiv:1804.04235, section 3); 8-bit ones keep a scale for each block besides.
+OPTIMIZER_BYTES = {
+    "SGD": 4.0,
+    "Adafactor": 0.1,
+    "Adam8bit": 2.1,
+    "AdamW8bit": 2.1,
+    "PagedAdamW8bit": 2.1,
+    "Lion": 4.0,
+    "Lion8bit": 1.1,
+}
+_ADAM_BYTES = 8.0  # two fp32 moments; also assumed of classes that the table does not know
+
+
+def training_memory(module: Seq2SeqModule) -> MemorySettings:
+    """The settings of a module that is about to train: its model is on its device."""
+    acceleration, trainer = module.batch_loss.settings, module.trainer
+    settings = memory_settings(
+        module.model,
+        module.adaptation,
+        module.lora,
+        optimizer_bytes=optimizer_bytes(module.optimizer([nn.Parameter(torch.zeros(1))])),
+        compute_bytes=2 if str(trainer.precision).startswith("bf16") else 4,
+        gradient_checkpointing=module.gradient_checkpointing,
+        compiled=bool(acceleration.compile),
+        chunk_tokens=acceleration.loss_chunk,
+        distributed=trainer.world_size > 1,
+    )
+    return replace(settings, attention=attention_kernel(settings, module.device))
+
+
+def memory_settings(model: Any, adaptation: Adaptation, lora: Lora, **settings: Any) -> MemorySettings:
+    """Reads sizes off a loaded model.
+
+    Args:
+        model: From `adapt`.
+        adaptation: What is trained.
+        lora: The adapters.
+        **settings: Further fields of `MemorySettings`.
+    """
+    count, config = count_parameters(model), model.config
+    sizes = {"weight_bytes": count.weight_bytes, "trainable": count.trainable, "dropout": config.dropout_rate}
+    return MemorySettings(Architecture.of(config), adaptation=adaptation, lora=lora, **(sizes | settings))
+
+
+def optimizer_bytes(optimizer: torch.optim.Optimizer) -> float:
+    """State for each trained parameter; that of Adam for classes that are not known."""
+    return OPTIMIZER_BYTES.get(type(optimizer).__name__, _ADAM_BYTES)
+
+
+def available_bytes(device: torch.device) -> int | None:
+    """Memory of a GPU that this process may use, what it holds already included; None for another device."""
+    if device.type != "cuda":
+        return None
+    free, total = torch.cuda.mem_get_info(device)
+    limit = torch.cuda.get_per_process_memory_fraction(device) * total
+    return int(min(free + torch.cuda.memory_reserved(device), limit))
+
+
+def attention_kernel(settings: MemorySettings, device: torch.device) -> AttentionKernel:
+    """The kernel that PyTorch takes for attention with an additive bias on a device."""
+    dtype = torch.bfloat16 if settings.compute_bytes == 2 else torch.float32
+    queries = torch.zeros(1, settings.architecture.heads, 64, settings.architecture.d_kv, dtype=dtype, device=device)
+    bias = queries.new_zeros(1, settings.architecture.heads, 64, 64)
+    chosen = torch._fused_sdp_choice(queries, queries, queries, bias, settings.dropout, False)
+    return "math" if chosen == SDPBackend.MATH.value else "efficient"
