@@ -69,7 +69,7 @@ class RecordedBatch(L.LightningDataModule):
         self.tokenizer = load_tokenizer(datamodule.tokenizer_path, datamodule.tokenizer_revision)
         self.tokenizer_fingerprint = tokenizer_fingerprint(self.tokenizer)
         self.batch = batch
-        self.languages = sorted(set(batch["languages"]))
+        self.languages = datamodule.languages
 
     def train_dataloader(self) -> DataLoader:
         """The batch."""

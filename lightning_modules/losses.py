@@ -102,8 +102,8 @@ def softmax_gradient_(
     return losses, (torch.exp(own - log_sum) - uniform - (1 - label_smoothing)) * scale
 
 
-def mean_by_group(losses: torch.Tensor, counted: torch.Tensor, groups: torch.Tensor, count: int) -> torch.Tensor:
-    """Means over the tokens of groups of rows.
+def sums_by_group(losses: torch.Tensor, counted: torch.Tensor, groups: torch.Tensor, count: int) -> torch.Tensor:
+    """Losses and tokens of groups of rows.
 
     Args:
         losses: (B, T) floating point, 0 where not counted.
@@ -112,12 +112,12 @@ def mean_by_group(losses: torch.Tensor, counted: torch.Tensor, groups: torch.Ten
         count: Number of groups, G.
 
     Returns:
-        (G,) means, NaN for a group without tokens.
+        (2, G) sums of losses, and numbers of tokens.
     """
-    sums, tokens = losses.new_zeros(2, count)
-    sums.index_add_(0, groups, losses.sum(1))
-    tokens.index_add_(0, groups, counted.sum(1).to(losses.dtype))
-    return sums / tokens
+    sums = losses.new_zeros(2, count)
+    sums[0].index_add_(0, groups, losses.sum(1))
+    sums[1].index_add_(0, groups, counted.sum(1).to(losses.dtype))
+    return sums
 
 
 class _LinearCrossEntropy(torch.autograd.Function):

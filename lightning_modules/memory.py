@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from lightning_modules.adaptation import Adaptation, Lora
+from lightning_modules.architecture import Architecture
 
 AttentionKernel = Literal["efficient", "math", "eager"]
 
@@ -19,42 +20,6 @@ _PLAIN_LOGIT_BYTES = 12
 # Of a score (one query, one key, one head) that is kept: with fp32 softmax its result, the same after dropout, and a
 # mask (the math kernel computes in fp32); transformers' eager attention keeps bf16 and the mask.
 _SCORE_BYTES: dict[AttentionKernel, int] = {"efficient": 0, "math": 9, "eager": 7}
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """Sizes of an mT5, named as in its configuration.
-
-    Attributes:
-        layers: In the encoder.
-        decoder_layers: In the decoder.
-        d_model: Width of the hidden states.
-        d_kv: Width of an attention head.
-        heads: Of each attention.
-        d_ff: Width of the feed-forward layers.
-        vocabulary: Rows of embeddings and head.
-    """
-
-    layers: int
-    decoder_layers: int
-    d_model: int
-    d_kv: int
-    heads: int
-    d_ff: int
-    vocabulary: int
-
-    @classmethod
-    def of(cls, config: Any) -> Architecture:
-        """From a transformers configuration."""
-        widths = config.d_model, config.d_kv, config.num_heads, config.d_ff
-        return cls(config.num_layers, config.num_decoder_layers, *widths, config.vocab_size)
-
-    @property
-    def block_weights(self) -> int:
-        """Parameters of all linear layers but the head."""
-        attention = 4 * self.d_model * self.heads * self.d_kv
-        feed_forward = 3 * self.d_model * self.d_ff
-        return self.layers * (attention + feed_forward) + self.decoder_layers * (2 * attention + feed_forward)
 
 
 @dataclass(frozen=True)

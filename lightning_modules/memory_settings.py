@@ -10,7 +10,8 @@ from torch import nn
 from torch.nn.attention import SDPBackend
 
 from lightning_modules.adaptation import Adaptation, Lora, count_parameters
-from lightning_modules.memory import Architecture, AttentionKernel, MemorySettings
+from lightning_modules.architecture import Architecture
+from lightning_modules.memory import AttentionKernel, MemorySettings
 
 if TYPE_CHECKING:
     from lightning_modules.seq2seq import Seq2SeqModule
@@ -26,6 +27,9 @@ OPTIMIZER_BYTES = {
     "Lion": 4.0,
     "Lion8bit": 1.1,
 }
+# Half a byte, and for each 64 numbers a scale of 1 byte, itself with an fp32 scale for each 256 (Dettmers et al. 2023,
+# arXiv:2305.14314, section 3).
+_FOUR_BIT_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)
 _ADAM_BYTES = 8.0  # two fp32 moments; also assumed of classes that the table does not know
 
 
@@ -58,6 +62,36 @@ def memory_settings(model: Any, adaptation: Adaptation, lora: Lora, **settings: 
     count, config = count_parameters(model), model.config
     sizes = {"weight_bytes": count.weight_bytes, "trainable": count.trainable, "dropout": config.dropout_rate}
     return MemorySettings(Architecture.of(config), adaptation=adaptation, lora=lora, **(sizes | settings))
+
+
+def planned_settings(
+    architecture: Architecture, adaptation: Adaptation, lora: Lora = Lora(), **settings: Any
+) -> MemorySettings:
+    """Settings for a model that is not loaded, with the weights that `load_base` and `adapt` would hold.
+
+    Args:
+        architecture: Its sizes.
+        adaptation: What is trained; DoRA's magnitudes are left out, they are few.
+        lora: The adapters.
+        **settings: Further fields of `MemorySettings`.
+    """
+    base, adapters = architecture.weights, 0
+    made = MemorySettings(architecture, 0, 0, adaptation, lora, **settings)
+    if adaptation == "full":
+        return replace(made, weight_bytes=4 * base, trainable=base)
+    adapters = _adapter_weights(made)
+    held = made.compute_bytes * base + 4 * adapters
+    if adaptation == "qlora":
+        held -= round((made.compute_bytes - _FOUR_BIT_BYTES) * architecture.four_bit_weights)
+    return replace(made, weight_bytes=held, trainable=adapters)
+
+
+def _adapter_weights(settings: MemorySettings) -> int:
+    one = settings.architecture
+    attention = sum(settings.targets(name) for name in "qkvo") * (one.d_model + one.heads * one.d_kv)
+    feed_forward = sum(settings.targets(name) for name in ("wi_0", "wi_1", "wo")) * (one.d_model + one.d_ff)
+    blocks = one.layers * (attention + feed_forward) + one.decoder_layers * (2 * attention + feed_forward)
+    return settings.lora.rank * blocks
 
 
 def optimizer_bytes(optimizer: torch.optim.Optimizer) -> float:

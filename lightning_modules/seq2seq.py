@@ -16,6 +16,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from transformers import PreTrainedTokenizerBase
 
 from lightning_modules.acceleration import Acceleration, BatchLoss
+from lightning_modules.across_devices import sum_over_devices
 from lightning_modules.adaptation import (
     Adaptation,
     Lora,
@@ -46,7 +47,7 @@ from lightning_modules.generation import (
     sentinel_ids,
     starts_with_sentinel,
 )
-from lightning_modules.losses import IGNORED_LABEL, mean_by_group
+from lightning_modules.losses import IGNORED_LABEL, sums_by_group
 from lightning_modules.optimization import Schedule, apply_current_settings, build_scheduler
 from lightning_modules.quantization import quantize_rest, require_quantizable
 from lightning_modules.summarizer import Summarizer
@@ -200,21 +201,20 @@ class Seq2SeqModule(L.LightningModule):
     def training_step(self, batch: SummarizationBatch, batch_idx: int) -> torch.Tensor:
         """Mean loss of a batch, logged overall and by language."""
         loss, losses = self.batch_loss(batch)
-        rows, rate = len(batch["ids"]), self.trainer.optimizers[0].param_groups[0]["lr"]
-        self.log("train/loss", loss, batch_size=rows)
         # Filled on the device: a plain number would be copied there, and the device waited for.
-        rate = torch.full((), rate, device=self.device)
-        self.log("train/learning_rate", rate, batch_size=rows)
-        self._log_by_language(batch, losses)
+        rate = torch.full((), self.trainer.optimizers[0].param_groups[0]["lr"], device=self.device)
+        self.log("train/learning_rate", rate, batch_size=1)
+        self._log_losses(batch, losses)
         return loss
 
-    def _log_by_language(self, batch: SummarizationBatch, losses: torch.Tensor) -> None:
+    def _log_losses(self, batch: SummarizationBatch, losses: torch.Tensor) -> None:
         languages = self.trainer.datamodule.languages  # type: ignore[attr-defined]
-        means = mean_by_group(losses, batch["labels"] != IGNORED_LABEL, batch["language_index"], len(languages))
-        for language, mean in zip(languages, means, strict=True):
+        counted = batch["labels"] != IGNORED_LABEL
+        sums, tokens = sum_over_devices(sums_by_group(losses, counted, batch["language_index"], len(languages)))
+        self.log("train/loss", sums.sum() / tokens.sum(), batch_size=1)
+        for language, mean in zip(languages, sums / tokens, strict=True):
             # Without a row of it NaN, a gap: Lightning would log the loss of an earlier batch again.
-            rows = batch["languages"].count(language)
-            self.log(f"train/loss/{language}", mean, batch_size=max(rows, 1))
+            self.log(f"train/loss/{language}", mean, batch_size=1)
 
     # -- evaluation --------------------------------------------------------------------------------------------------
 

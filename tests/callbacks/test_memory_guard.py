@@ -8,11 +8,12 @@ from command_line import configured, run
 import callbacks.memory_guard as memory_guard
 from callbacks.memory_guard import MemoryGuard
 from lightning_modules.acceleration import BatchLoss
-from lightning_modules.memory import Architecture, MemorySettings, estimate
+from lightning_modules.architecture import MT5_SMALL
+from lightning_modules.memory import MemorySettings, estimate
 from lightning_modules.memory_remedies import Step, remedies
 
 GIB = 2**30
-SMALL = MemorySettings(Architecture(8, 8, 512, 64, 6, 1024, 250_112), GIB // 2, 3_000_000, chunk_tokens=None)
+SMALL = MemorySettings(MT5_SMALL, GIB // 2, 3_000_000, chunk_tokens=None)
 STEP = Step(SMALL, 64, 512, 128)
 GUARD = (configured("callbacks.memory_guard.MemoryGuard"),)
 

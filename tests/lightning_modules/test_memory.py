@@ -6,9 +6,10 @@ import pytest
 import torch
 from fake_step import compiled_block_bytes, step_peak
 
-from lightning_modules.adaptation import Lora
+from lightning_modules.adaptation import Adaptation, Lora
+from lightning_modules.architecture import MT5_SMALL as SMALL
+from lightning_modules.architecture import Architecture
 from lightning_modules.memory import (
-    Architecture,
     MemoryEstimate,
     MemorySettings,
     _decoder_block,
@@ -17,37 +18,16 @@ from lightning_modules.memory import (
     generation_bytes,
     largest_batch,
 )
+from lightning_modules.memory_settings import planned_settings
 
-SMALL = Architecture(8, 8, 512, 64, 6, 1024, 250_112)
 # Of few layers, since what each holds is what is tested.
 SHORT = replace(SMALL, layers=1, decoder_layers=2, vocabulary=32_000)
 BASE = Architecture(2, 1, 768, 64, 12, 2048, 32_000)
 MIB = 2**20
 
 
-def weights(one: Architecture) -> int:
-    norms = 2 * one.layers + 3 * one.decoder_layers + 2
-    biases = 2 * 32 * one.heads
-    return one.block_weights + 2 * one.vocabulary * one.d_model + norms * one.d_model + biases
-
-
-def adapter_weights(settings: MemorySettings) -> int:
-    one, rank = settings.architecture, settings.lora.rank
-    inner = one.heads * one.d_kv
-    inputs_and_outputs = {"q": one.d_model + inner, "wi_0": one.d_model + one.d_ff}
-    attention = sum(settings.targets(name) for name in "qkvo") * inputs_and_outputs["q"]
-    feed_forward = sum(settings.targets(name) for name in ("wi_0", "wi_1", "wo")) * inputs_and_outputs["wi_0"]
-    return rank * (one.layers * (attention + feed_forward) + one.decoder_layers * (2 * attention + feed_forward))
-
-
-def settings(one: Architecture = SHORT, **changes) -> MemorySettings:
-    """Weights of LoRA in bf16 with fp32 adapters, or all in fp32."""
-    made = MemorySettings(one, weight_bytes=0, trainable=0, **({"optimizer_bytes": 0.0} | changes))
-    if made.adaptation == "full":
-        return replace(made, weight_bytes=4 * weights(one), trainable=weights(one))
-    trainable = adapter_weights(made)
-    held = made.compute_bytes * weights(one) + 4 * trainable
-    return replace(made, weight_bytes=held, trainable=trainable)
+def settings(one: Architecture = SHORT, adaptation: Adaptation = "lora", lora: Lora = Lora(), **changes):
+    return planned_settings(one, adaptation, lora, **({"optimizer_bytes": 0.0} | changes))
 
 
 QV = Lora(targets=["q", "v"])
@@ -116,7 +96,7 @@ def test_the_estimate_of_the_seed_is_near_its_measurement(rows, checkpointing, m
 
 
 def test_full_training_is_near_its_measurement():
-    full = MemorySettings(SMALL, 4 * weights(SMALL), weights(SMALL), adaptation="full", chunk_tokens=None)
+    full = planned_settings(SMALL, "full", chunk_tokens=None)
     assert estimate(full, 8, 512, 110).total / MIB == pytest.approx(9001, rel=0.1)
 
 

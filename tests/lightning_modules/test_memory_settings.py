@@ -7,8 +7,14 @@ from torch import nn
 from torch.nn.attention import SDPBackend
 
 from lightning_modules.adaptation import Lora, count_parameters
-from lightning_modules.memory import Architecture
-from lightning_modules.memory_settings import attention_kernel, available_bytes, memory_settings, optimizer_bytes
+from lightning_modules.architecture import Architecture
+from lightning_modules.memory_settings import (
+    attention_kernel,
+    available_bytes,
+    memory_settings,
+    optimizer_bytes,
+    planned_settings,
+)
 
 
 @pytest.mark.parametrize("adaptation", ["full", "qlora"])
@@ -20,11 +26,14 @@ def test_sizes_are_those_of_the_model(adapted, adaptation):
     assert (settings.adaptation, settings.dropout, settings.chunk_tokens) == (adaptation, 0.1, 7)
 
 
-def test_linear_layers_are_all_counted(adapted):
-    model = adapted("full")
-    layers = [layer for name, layer in model.named_modules() if isinstance(layer, nn.Linear) and name != "lm_head"]
-    architecture = memory_settings(model, "full", Lora()).architecture
-    assert architecture.block_weights == sum(layer.weight.numel() for layer in layers)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("adaptation", ["full", "lora", "qlora"])
+@pytest.mark.parametrize("lora", [Lora(rank=4), Lora(rank=8, targets=["q", "wo"])], ids=["all layers", "two of them"])
+def test_a_planned_model_is_as_large_as_the_loaded_one(adapted, adaptation, lora, dtype):
+    loaded = memory_settings(adapted(adaptation, lora, dtype), adaptation, lora)
+    planned = planned_settings(loaded.architecture, adaptation, lora, compute_bytes=dtype.itemsize)
+    assert planned.trainable == loaded.trainable
+    assert planned.weight_bytes == pytest.approx(loaded.weight_bytes, rel=0.01 if adaptation == "qlora" else 0)
 
 
 @pytest.mark.parametrize(("optimizer", "options"), [(torch.optim.AdamW, {}), (torch.optim.SGD, {"momentum": 0.9})])
