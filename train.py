@@ -10,6 +10,7 @@ import traceback
 from pathlib import Path
 
 import lightning as L
+import torch
 from jsonargparse import Namespace
 from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -128,4 +129,6 @@ if __name__ == "__main__":
     except (ValueError, OSError) as error:
         if not _raised_here(error):
             raise
+        sys.exit(f"error: {error}")
+    except torch.OutOfMemoryError as error:  # MemoryGuard has put what to change into it
         sys.exit(f"error: {error}")

@@ -84,7 +84,10 @@ class BatchLoss:
         self, model: Any, head: torch.Tensor | QuantizedMatrix, settings: Acceleration, label_smoothing: float
     ) -> None:
         self.model, self.head, self.settings, self.label_smoothing = model, head, settings, label_smoothing
-        self._block, self._softmax_gradient = _compiled() if settings.compile else (run_block, softmax_gradient_)
+        self._block: Block = run_block
+        self._softmax_gradient: SoftmaxGradient = softmax_gradient_
+        if settings.compile:
+            self._block, self._softmax_gradient = _compiled()
 
     def __call__(self, batch: Any) -> tuple[torch.Tensor, torch.Tensor]:
         """Loss of a batch, and the loss of each label: scalar and (B, T), fp32, 0 where ignored.

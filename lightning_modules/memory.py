@@ -36,6 +36,7 @@ class MemorySettings:
         compute_bytes: Of a number in matrix products: 2 under bf16-mixed, 4 under 32-true.
         fp32_embeddings: Whether frozen embeddings are held in fp32, as peft's preparation for 4-bit training makes
             them; all hidden states are fp32 then. Those of `full` are always.
+        quantized_head: Whether the head is held in 4 or 8 bits, and de-quantised once for a long batch.
         dropout: Rate of the model's own dropout.
         gradient_checkpointing: Whether only the inputs of blocks are kept.
         compiled: Whether blocks and loss are compiled: then cheap steps are computed again instead of kept.
@@ -52,6 +53,7 @@ class MemorySettings:
     optimizer_bytes: float = 8.0
     compute_bytes: int = 2
     fp32_embeddings: bool = False
+    quantized_head: bool = False
     dropout: float = 0.1
     gradient_checkpointing: bool = False
     compiled: bool = False
@@ -155,14 +157,19 @@ def generation_bytes(architecture: Architecture, rows: int, beams: int, source_t
 
 
 def _around_blocks(settings: MemorySettings, rows: int, sources: int, targets: int) -> int:
-    """Embeddings' dropout, last norms, and the attention biases that all layers share."""
-    one = settings.architecture
-    mask = 1 if settings.dropout else 0
-    ends = rows * (sources + targets) * (_norm(settings) + 2 * mask * one.d_model)
-    # Made in the format of the embeddings; a decoder's is the same for all rows.
-    padded = 1 if settings.attention == "eager" else rows  # others add the padding mask to the bias beforehand
-    biases = settings.hidden_bytes * one.heads * (padded * sources**2 + targets**2)
-    return ends + biases
+    """Dropout of embeddings, last norms, and the attention biases that all layers share."""
+    one, mask = settings.architecture, 1 if settings.dropout else 0
+    ends = _norm(settings) + mask * one.d_model
+    if settings.adaptation == "full":
+        ends += mask * one.d_model
+    elif not settings.gradient_checkpointing:
+        ends -= _norm(settings)  # frozen embeddings need no gradient, and so neither does the first norm
+    shared = settings.attention == "efficient" and settings.hidden_bytes == settings.compute_bytes
+    biases = 0  # other kernels keep none, and fp32 ones are cast in each layer
+    if shared or (settings.gradient_checkpointing and settings.attention != "eager"):
+        # A decoder's is the same for all rows.
+        biases = settings.hidden_bytes * one.heads * (rows * sources**2 + targets**2)
+    return rows * (sources + targets) * ends + biases
 
 
 def _block_inputs(settings: MemorySettings, rows: int, sources: int, targets: int) -> int:
@@ -259,4 +266,6 @@ def _logits(settings: MemorySettings, tokens: int) -> int:
     held = number if settings.compiled else (10 if number == 2 else 8)  # fp32, and the exponentials of a sum
     chunk = held * min(tokens, settings.chunk_tokens) * one.vocabulary
     trained = 4 * one.vocabulary * one.d_model if settings.adaptation == "full" else 0  # the head's gradient
-    return chunk + trained + tokens * one.d_model * number
+    whole = settings.quantized_head and tokens > 2 * settings.chunk_tokens
+    dense = number * one.vocabulary * one.d_model if whole else 0
+    return chunk + trained + dense + tokens * one.d_model * number

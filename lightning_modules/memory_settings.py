@@ -9,9 +9,11 @@ import torch
 from torch import nn
 from torch.nn.attention import SDPBackend
 
-from lightning_modules.adaptation import Adaptation, Lora, count_parameters
+from lightning_modules.adaptation import Adaptation, Lora
 from lightning_modules.architecture import Architecture
 from lightning_modules.memory import AttentionKernel, MemorySettings
+from lightning_modules.quantization import count_parameters
+from lightning_modules.quantized_matrix import QuantizedHead
 
 if TYPE_CHECKING:
     from lightning_modules.seq2seq import Seq2SeqModule
@@ -60,7 +62,12 @@ def memory_settings(model: Any, adaptation: Adaptation, lora: Lora, **settings: 
         **settings: Further fields of `MemorySettings`.
     """
     count, config = count_parameters(model), model.config
-    sizes = {"weight_bytes": count.weight_bytes, "trainable": count.trainable, "dropout": config.dropout_rate}
+    sizes = {
+        "weight_bytes": count.weight_bytes,
+        "trainable": count.trainable,
+        "dropout": config.dropout_rate,
+        "quantized_head": isinstance(model.get_output_embeddings(), QuantizedHead),
+    }
     return MemorySettings(Architecture.of(config), adaptation=adaptation, lora=lora, **(sizes | settings))
 
 

@@ -5,7 +5,7 @@ Shapes: B rows, S source tokens, T target tokens, V vocabulary rows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,7 @@ from lightning_modules.adaptation import (
     require_gradient_checkpointing,
     require_supported_precision,
 )
+from lightning_modules.batch_size import find_batch_size
 from lightning_modules.checkpointing import (
     BASE_KEY,
     base_fingerprint,
@@ -163,6 +164,10 @@ class Seq2SeqModule(L.LightningModule):
         optimizer = self.optimizer([p for p in self.model.parameters() if p.requires_grad])
         scheduler = build_scheduler(self.schedule, optimizer, self.trainer.estimated_stepping_batches)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def find_batch_size(self, longest_batch: Callable[[int], SummarizationBatch], limit: int) -> int:
+        """How many rows fit into the device's memory, on every device; see `batch_size.find_batch_size`."""
+        return find_batch_size(self, longest_batch, limit)
 
     def on_fit_start(self) -> None:
         """Reports what is trained."""

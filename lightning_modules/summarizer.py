@@ -154,7 +154,7 @@ class Decoding:
         search, position = self.search, self.position
         visible = search.visible(position, self.decoder.positions)
         states = self.decoder.step(search.tokens(position), visible, position).flatten(0, 1)
-        piece = max(1, LOGITS_AT_ONCE // self.head.out_features)  # rows of logits that are held at once
+        piece = max(1, LOGITS_AT_ONCE // self.head.weight.shape[0])  # rows of logits that are held at once
         parts = [
             search.continuations(self.head(some), history, position)
             for some, history in zip(states.split(piece), search.history.flatten(0, 1).split(piece), strict=True)

@@ -47,7 +47,7 @@ def test_the_numbers_of_the_text_are_those_of_the_estimate():
     assert small.total > large.total  # all of the small model takes more than adapters on the large one
     eager = estimate(planned_settings(MT5_SMALL, "qlora"), 8, 512, 128).activations
     compiled = estimate(planned_settings(MT5_SMALL, "qlora", compiled=True), 8, 512, 128).activations
-    assert eager > 1.7 * compiled
+    assert f"it is {eager / compiled:.1f} times as large" in text
 
 
 def test_the_picture_can_be_drawn(tmp_path):

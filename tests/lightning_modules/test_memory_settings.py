@@ -6,7 +6,7 @@ from peak_on_gpu import peak_and_estimate
 from torch import nn
 from torch.nn.attention import SDPBackend
 
-from lightning_modules.adaptation import Lora, count_parameters
+from lightning_modules.adaptation import Lora
 from lightning_modules.architecture import Architecture
 from lightning_modules.memory_settings import (
     attention_kernel,
@@ -15,6 +15,7 @@ from lightning_modules.memory_settings import (
     optimizer_bytes,
     planned_settings,
 )
+from lightning_modules.quantization import count_parameters
 
 
 @pytest.mark.parametrize("adaptation", ["full", "qlora"])
