@@ -109,7 +109,7 @@ class OneBatch(L.LightningDataModule):
         options: Its sizes.
     """
 
-    tokenizer_fingerprint = "none"
+    tokenizer_fingerprint, kept_pieces = "none", None
     languages = ("tr", "en")
 
     def __init__(self, options: argparse.Namespace) -> None:

@@ -89,7 +89,7 @@ class RowsDataModule(L.LightningDataModule):
         num_workers: Processes that collate.
     """
 
-    tokenizer_fingerprint = "none"
+    tokenizer_fingerprint, kept_pieces = "none", None
     languages = ("tr", "en")
 
     def __init__(self, padding: Padding = Padding(), num_workers: int = 2) -> None:

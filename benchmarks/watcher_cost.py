@@ -118,7 +118,7 @@ class OneBatch(L.LightningDataModule):
         target: Tokens of each target.
     """
 
-    tokenizer_fingerprint = "none"
+    tokenizer_fingerprint, kept_pieces = "none", None
     languages = ("tr", "en")
 
     def __init__(self, base: str, rows: int, source: int, target: int) -> None:

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from callbacks.nan_diagnosis import NonFinite, Record, describe, examine, watch_outputs
 from callbacks.random_state import restore_torch
-from datamodules.tokenizer import load_tokenizer, tokenizer_fingerprint
+from datamodules.pieces import RECORD, VocabularyTrimming
 
 # One batch on one device, and nothing is written: what a run's configuration says of these does not count.
 TRAINER_SETTINGS: dict[str, Any] = {
@@ -48,6 +48,8 @@ def replay(trainer: L.Trainer, model: L.LightningModule, datamodule: Any, folder
         ValueError: If the folder holds no record, or its weights do not fit the model.
     """
     watcher = NanReplay(Record.load(folder))
+    if (vocabulary := folder.resolve().parent.parent / RECORD).exists():
+        datamodule.vocabulary = VocabularyTrimming(file=str(vocabulary))
     trainer.callbacks.append(watcher)  # type: ignore[attr-defined]
     trainer.limit_val_batches = 0
     # The run's own would plan its schedule for a run of one step. None is ever taken with this one.
@@ -66,8 +68,9 @@ class RecordedBatch(L.LightningDataModule):
 
     def __init__(self, datamodule: Any, batch: Any) -> None:
         super().__init__()
-        self.tokenizer = load_tokenizer(datamodule.tokenizer_path, datamodule.tokenizer_revision)
-        self.tokenizer_fingerprint = tokenizer_fingerprint(self.tokenizer)
+        datamodule.open_tokenizer()
+        self.tokenizer, self.kept_pieces = datamodule.tokenizer, datamodule.kept_pieces
+        self.tokenizer_fingerprint = datamodule.tokenizer_fingerprint
         self.batch = batch
         self.languages = datamodule.languages
 

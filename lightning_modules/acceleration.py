@@ -36,7 +36,8 @@ class Acceleration:
 
     Args:
         compile: Fuse the kernels of a block (`torch.compile`, one block for all); null is yes on a GPU for which
-            Triton is there. The first steps take about half a minute longer, less in later runs.
+            Triton is there, without gradient checkpointing. The first steps take about half a minute longer, less in
+            later runs.
         cuda_graphs: Replay forward and backward pass as one launch each, for each shape of batch; null is yes on one
             GPU without gradient checkpointing. Holds the memory of a training step during validation, too.
         loss_chunk: Label tokens whose logits are held at a time; null holds those of the whole batch.
@@ -57,14 +58,17 @@ class Acceleration:
         """The same with every null decided.
 
         Raises:
-            ValueError: If CUDA graphs are asked for where they cannot work.
+            ValueError: If compilation or CUDA graphs are asked for where they cannot work.
         """
         hindrance = _hindrance(device, world_size, gradient_checkpointing)
         if self.cuda_graphs and hindrance:
             raise ValueError(f"acceleration.cuda_graphs does not work {hindrance}; set it to null or false.")
+        if self.compile and gradient_checkpointing:
+            raise ValueError("acceleration.compile does not work with gradient checkpointing; set it to null or false.")
         triton = device.type == "cuda" and importlib.util.find_spec("triton") is not None
         return Acceleration(
-            compile=triton if self.compile is None else self.compile,
+            # PyTorch 2.11's compiler fails over blocks that are computed twice.
+            compile=triton and not gradient_checkpointing if self.compile is None else self.compile,
             cuda_graphs=not hindrance if self.cuda_graphs is None else self.cuda_graphs,
             loss_chunk=self.loss_chunk,
         )

@@ -77,6 +77,24 @@ def base_fingerprint(model: nn.Module) -> str:
     return digest.hexdigest()[:16]
 
 
+def base_identity(base: str, revision: str | None, model: Any, tokenizer: str) -> dict[str, Any]:
+    """What a checkpoint says of the base that it belongs to.
+
+    Args:
+        base: Folder or hub id.
+        revision: Branch, tag or commit on the hub.
+        model: As loaded, whatever is kept of its vocabulary later.
+        tokenizer: Fingerprint of the tokenizer in use.
+    """
+    return {
+        "name": base,
+        "revision": revision,
+        "commit": getattr(model.config, "_commit_hash", None),
+        "fingerprint": base_fingerprint(model),
+        "tokenizer": tokenizer,
+    }
+
+
 def require_same_base(saved: Mapping[str, Any] | None, current: Mapping[str, Any]) -> None:
     """Refuses to put trained parameters onto another base.
 
@@ -93,7 +111,8 @@ def require_same_base(saved: Mapping[str, Any] | None, current: Mapping[str, Any
         if saved.get(key) != current.get(key):
             raise ValueError(
                 f"The checkpoint was trained on another {what}: {_identify(saved, key)}, but now it is "
-                f"{_identify(current, key)}. Set model.base and model.revision to those of the checkpoint."
+                f"{_identify(current, key)}. Set model.base and model.revision to those of the checkpoint"
+                f"{'' if key == 'fingerprint' else ', and data.vocabulary.file to vocabulary.json in its run folder'}."
             )
 
 

@@ -15,6 +15,7 @@ from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from transformers import PreTrainedTokenizerBase
 
+from datamodules.pieces import KEPT_KEY
 from lightning_modules.acceleration import Acceleration, BatchLoss
 from lightning_modules.across_devices import sum_over_devices
 from lightning_modules.adaptation import (
@@ -34,7 +35,7 @@ from lightning_modules.adaptation import (
 from lightning_modules.batch_size import find_batch_size
 from lightning_modules.checkpointing import (
     BASE_KEY,
-    base_fingerprint,
+    base_identity,
     load_trainable_state,
     require_same_base,
     trainable_state,
@@ -52,6 +53,7 @@ from lightning_modules.losses import IGNORED_LABEL, sums_by_group
 from lightning_modules.optimization import Schedule, apply_current_settings, build_scheduler
 from lightning_modules.quantization import quantize_rest, require_quantizable
 from lightning_modules.summarizer import Summarizer
+from lightning_modules.vocabulary_rows import trim_model
 
 if TYPE_CHECKING:
     from datamodules.collate import SummarizationBatch
@@ -140,20 +142,16 @@ class Seq2SeqModule(L.LightningModule):
             return
         dtype, device = frozen_dtype(str(self.trainer.precision)), self.trainer.strategy.root_device
         model = load_base(self.base, self.revision, self.adaptation, self.quantization, dtype, device)
-        rows = model.get_output_embeddings().weight.shape[0]
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        self.base_identity = base_identity(self.base, self.revision, model, data.tokenizer_fingerprint)
+        if data.kept_pieces is not None:
+            trim_model(model, data.kept_pieces)
+        self.base_identity["vocabulary_rows"] = rows = model.get_output_embeddings().weight.shape[0]
         if len(self.tokenizer) > rows:
             raise ValueError(
                 f"The tokenizer has {len(self.tokenizer)} pieces, but model.base {self.base!r} only {rows} rows. "
                 "Use the tokenizer that belongs to the model (leave data.tokenizer out)."
             )
-        self.base_identity = {
-            "name": self.base,
-            "revision": self.revision,
-            "commit": getattr(model.config, "_commit_hash", None),
-            "fingerprint": base_fingerprint(model),
-            "tokenizer": self.trainer.datamodule.tokenizer_fingerprint,  # type: ignore[attr-defined]
-            "vocabulary_rows": rows,
-        }
         quantize_rest(model, self.quantization)
         if self.gradient_checkpointing:
             enable_gradient_checkpointing(model)
@@ -283,8 +281,6 @@ class Seq2SeqModule(L.LightningModule):
             # Equal on all devices already, since the evaluation is gathered.
             self.log(f"{stage}/{name}", value, rank_zero_only=False)
 
-    # -- checkpoints -------------------------------------------------------------------------------------------------
-
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """The trained parameters only."""
         return trainable_state(self.model)
@@ -296,6 +292,7 @@ class Seq2SeqModule(L.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the identity of base and tokenizer."""
         checkpoint[BASE_KEY] = self.base_identity
+        checkpoint[KEPT_KEY] = self.trainer.datamodule.kept_pieces  # type: ignore[attr-defined]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuses a checkpoint of another base, tokenizer or program."""

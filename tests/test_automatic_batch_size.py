@@ -27,6 +27,7 @@ def small_gpu(monkeypatch):
     return tried
 
 
+@pytest.mark.slow
 def test_the_run_is_that_of_the_size_that_is_found_and_resumes_with_it(tmp_path, small_gpu):
     run("fit", tmp_path / "given", callbacks=SAVE_EVERY_STEP)
     assert not small_gpu

@@ -28,6 +28,7 @@ from lightning_modules.seq2seq import Seq2SeqModule
 from reports.curves import read_run
 from reports.results import read_predictions
 
+pytestmark = pytest.mark.xdist_group("two devices")  # one process trains for all of these tests
 ROOT = Path(__file__).parent.parent
 # 25 training rows: an epoch's last batch has one row, and the second device none. 7 validation rows, 5 test rows.
 LIMITS = {"tr": Limits(train=13, validation=4, test=3), "en": Limits(train=12, validation=3, test=2)}

@@ -122,6 +122,12 @@ def test_nothing_is_compiled_for_a_cpu_unless_asked_for():
     assert Acceleration(compile=True).resolved(CPU, 1, False).compile is True
 
 
+def test_nothing_is_compiled_with_gradient_checkpointing():
+    assert Acceleration().resolved(GPU, 1, True).compile is False
+    with pytest.raises(ValueError, match="compile does not work with gradient checkpointing"):
+        Acceleration(compile=True).resolved(GPU, 1, True)
+
+
 def test_chunk_must_be_positive():
     with pytest.raises(ValueError, match="loss_chunk 0 must be at least 1, or null"):
         Acceleration(loss_chunk=0)
