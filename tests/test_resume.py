@@ -35,8 +35,8 @@ def uninterrupted(tmp_path_factory) -> Path:
         pytest.param(2, SAVE_EVERY_STEP, 0, id="mid-epoch"),
         pytest.param(3, SAVE_EVERY_STEP, 2, id="when validation is due, with workers"),
         pytest.param(5, SAVE_AFTER_VALIDATION, 0, id="two steps after the checkpoint of a validation"),
-        pytest.param(6, SAVE_EVERY_STEP, 2, id="at an epoch's end, with workers"),
-        pytest.param(9, SAVE_AFTER_VALIDATION, 2, id="in the second epoch, with workers"),
+        pytest.param(6, SAVE_EVERY_STEP, 2, id="at an epoch's end, with workers", marks=pytest.mark.slow),
+        pytest.param(9, SAVE_AFTER_VALIDATION, 2, id="in the second epoch, with workers", marks=pytest.mark.slow),
     ],
 )
 def test_crashed_run_resumes_exactly(uninterrupted, tmp_path, step, saving, workers):
@@ -47,7 +47,9 @@ def test_crashed_run_resumes_exactly(uninterrupted, tmp_path, step, saving, work
     assert_same_outcome(tmp_path, uninterrupted)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)]
+)
 def test_signal_saves_at_the_end_of_the_step_and_resumes_exactly(uninterrupted, tmp_path, number, code, capsys):
     interrupt = configured("interruptions.SignalAt", step=4, number=int(number))
     with pytest.raises(SystemExit) as stop:

@@ -28,6 +28,8 @@ FULL = (
     "--model.schedule.warmup_steps=0",
 )
 
+pytestmark = pytest.mark.xdist_group("trimmed run")  # one run is crashed for all of these tests
+
 
 @pytest.fixture(scope="module")
 def crashed(tmp_path_factory) -> Path:

@@ -132,6 +132,7 @@ def two_devices(tmp_path_factory, base, accelerator) -> Path:
     return root
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("adaptation", ["full", "lora"])
 def test_losses_scores_and_weights_are_those_of_one_device(two_devices, tmp_path, base, adaptation, accelerator):
     train(tmp_path, base, adaptation, accelerator, 1)
@@ -148,6 +149,7 @@ def test_accumulated_batches_teach_what_one_large_batch_does(tmp_path, base):
     assert_same_weights(tmp_path / "4", tmp_path / "1")
 
 
+@pytest.mark.slow
 def test_every_row_is_tested_exactly_once(two_devices):
     rows = [(row["language"], row["id"]) for row in read_predictions(two_devices / "lora/test/predictions.jsonl")]
     assert len(rows) == len(set(rows)) == 5

@@ -47,6 +47,7 @@ def logged(folder: Path, environment: dict[str, str]) -> tuple[list[int], dict]:
     return [item["trainer/global_step"] for item in items if "train/loss" in item], config
 
 
+@pytest.mark.slow
 def test_killed_offline_run_goes_on_under_its_id(tmp_path, environment):
     root = tmp_path / "runs"
     common = {"cwd": ROOT, "env": environment, "stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "text": True}

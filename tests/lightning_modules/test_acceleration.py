@@ -1,3 +1,4 @@
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -107,10 +108,14 @@ def test_compiled_blocks_give_the_same_gradients_for_every_shape_and_few_version
     ("device", "devices", "checkpointing", "expected"),
     [(CPU, 1, False, False), (GPU, 1, False, True), (GPU, 2, False, False), (GPU, 1, True, False)],
 )
-def test_graphs_are_used_where_they_work(device, devices, checkpointing, expected):
+def test_graphs_are_used_where_they_work(monkeypatch, device, devices, checkpointing, expected):
+    memory = SimpleNamespace(total_memory=16 * 2**30)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: memory)
     assert Acceleration(compile=False).resolved(device, devices, checkpointing).cuda_graphs is expected
     asked = Acceleration(compile=False, cuda_graphs=True)
     if expected:
+        memory.total_memory = 6 * 2**30
+        assert not Acceleration(compile=False).resolved(device, devices, checkpointing).cuda_graphs
         assert asked.resolved(device, devices, checkpointing).cuda_graphs
     else:
         with pytest.raises(ValueError, match=r"cuda_graphs does not work (on|with) .*; set it to null or false"):
