@@ -1,6 +1,6 @@
 """The largest mT5 that trains and validates under a cap on GPU memory.
 
-    python benchmarks/largest_model.py --cap 6 --output result.json
+    python benchmarks/largest_model.py --cap 6 --sizes large xl --batch-sizes 1 8 --output result.json
 
 Each row is a process of its own: an mT5 of a published size with random weights takes three training steps (adapters on
 q and v, gradient checkpointing, AdamW) and one validation step with generation, through Seq2SeqModule and Lightning's
@@ -11,6 +11,7 @@ written to disk. The cap binds PyTorch's allocator; a driver's own few hundred M
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import subprocess
 import sys
@@ -57,11 +58,11 @@ FORMATS = {
 }
 
 
-def configuration(size: str) -> MT5Config:
-    """An mT5's configuration."""
+def configuration(size: str, kept_rows: int | None) -> MT5Config:
+    """An mT5's configuration, of a trimmed vocabulary if `kept_rows` are given."""
     width, inner, layers, heads, rows = SIZES[size]
     return MT5Config(
-        vocab_size=rows,
+        vocab_size=kept_rows or rows,
         d_model=width,
         d_ff=inner,
         d_kv=64,
@@ -87,15 +88,14 @@ def random_base(config: MT5Config, quantization: Quantization | None, dtype: tor
         model = MT5ForConditionalGeneration(config)
     for parent in list(model.modules()):
         for name, layer in list(parent.named_children()):
-            if isinstance(getattr(layer, "weight", None), nn.Parameter):
-                shape = layer.weight.shape
+            if isinstance(getattr(layer, "weight", None), nn.Parameter) and name != "embed_tokens":
+                made = torch.empty(layer.weight.shape, dtype=dtype, device=device)
                 # As wide as the products of random unit vectors; norms start at 1.
-                weight = torch.randn(shape, dtype=dtype, device=device) if len(shape) > 1 else None
-                made = torch.ones(shape, dtype=dtype, device=device) if weight is None else weight * shape[-1] ** -0.5
+                made = made.normal_(std=made.shape[-1] ** -0.5) if made.dim() > 1 else made.fill_(1)
                 layer.weight = nn.Parameter(made, requires_grad=False)
                 if quantization and isinstance(layer, nn.Linear) and name not in ("wo", "lm_head"):
                     setattr(parent, name, linear_4bit(layer, quantization))
-    model.set_input_embeddings(model.shared)
+    model.set_input_embeddings(model.shared)  # the encoder's and the decoder's, too
     model.is_loaded_in_4bit = quantization is not None  # peft asks for it
     model.config.tie_word_embeddings = False
     model.generation_config = GenerationConfig()
@@ -106,16 +106,17 @@ class OneBatch(L.LightningDataModule):
     """The same random batch for training, again and again, and for validation.
 
     Args:
-        options: Its sizes.
+        options: Lengths and tokenizer.
+        batch_size: Its rows.
     """
 
     tokenizer_fingerprint, kept_pieces = "none", None
     languages = ("tr", "en")
 
-    def __init__(self, options: argparse.Namespace) -> None:
+    def __init__(self, options: argparse.Namespace, batch_size: int) -> None:
         super().__init__()
         self.tokenizer = load_tokenizer(options.tokenizer)
-        rows, random = range(options.batch_size), torch.Generator().manual_seed(0)
+        rows, random = range(batch_size), torch.Generator().manual_seed(0)
 
         def texts(tokens: int) -> list[list[int]]:
             return [[*torch.randint(300, 8000, (tokens - 1,), generator=random).tolist(), 1] for _ in rows]
@@ -164,14 +165,14 @@ class Stages(L.Callback):
         self.note("end")
 
 
-def measure(options: argparse.Namespace, size: str, format_: str) -> dict[str, Any]:
+def measure(options: argparse.Namespace, size: str, format_: str, batch_size: int) -> dict[str, Any]:
     """Trains and validates one model."""
     cuda, quantization, stages = torch.cuda.is_available(), FORMATS[format_], Stages()
     if cuda:
         torch.cuda.set_per_process_memory_fraction(
             options.cap * 2**30 / torch.cuda.get_device_properties(0).total_memory
         )
-    seq2seq.load_base = lambda *given: random_base(configuration(size), quantization, *given[-2:])  # type: ignore[assignment]
+    seq2seq.load_base = lambda *given: random_base(configuration(size, options.vocabulary), quantization, *given[-2:])  # type: ignore[assignment]
     model = seq2seq.Seq2SeqModule(
         options.tokenizer,
         adaptation="lora" if quantization is None else "qlora",
@@ -196,25 +197,31 @@ def measure(options: argparse.Namespace, size: str, format_: str) -> dict[str, A
     )
     started, error = time.perf_counter(), None
     try:
-        trainer.fit(model, OneBatch(options))
+        trainer.fit(model, OneBatch(options, batch_size))
     except (RuntimeError, ValueError) as exception:
         if not is_out_of_memory(exception):
             raise
         error, stage = str(exception).splitlines()[0], stages.stage
         stages.note("out of memory")
-    result = {"size": size, "format": format_, "fits": error is None, "seconds": time.perf_counter() - started}
+    result = {
+        "size": size,
+        "format": format_,
+        "batch_size": batch_size,
+        "fits": error is None,
+        "seconds": time.perf_counter() - started,
+    }
     if error:
         return result | {"out_of_memory_in": stage, "error": error} | stages.peaks
     loss = trainer.callback_metrics["val/loss"].item()
     return result | {"parameters": vars(model.parameter_count), "val_loss": loss} | stages.peaks
 
 
-def in_own_process(options: argparse.Namespace, size: str, format_: str) -> dict[str, Any]:
+def in_own_process(size: str, format_: str, batch_size: int) -> dict[str, Any]:
     """Measures one row; what is left of a process that ran out of memory ends with it."""
-    command = [sys.executable, __file__, *sys.argv[1:], "--row", size, format_]
+    command = [sys.executable, __file__, *sys.argv[1:], "--row", size, format_, str(batch_size)]
     process = subprocess.run(command, capture_output=True, text=True, check=False)
     if process.returncode != 0:
-        return {"size": size, "format": format_, "failed": process.stderr[-2000:]}
+        return {"size": size, "format": format_, "batch_size": batch_size, "failed": process.stderr[-2000:]}
     return json.loads(process.stdout.splitlines()[-1])
 
 
@@ -224,7 +231,8 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", default=list(SIZES)[1:], choices=list(SIZES))
     parser.add_argument("--formats", nargs="+", default=list(FORMATS), choices=list(FORMATS))
     parser.add_argument("--cap", type=float, default=6.0, help="GiB")
-    parser.add_argument("--batch-size", type=int, default=1)
+    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1])
+    parser.add_argument("--vocabulary", type=int, help="rows of a trimmed vocabulary; all of them by default")
     parser.add_argument("--source-tokens", type=int, default=512)
     parser.add_argument("--target-tokens", type=int, default=128)
     parser.add_argument("--beams", type=int, default=1)
@@ -232,23 +240,25 @@ def main() -> None:
     parser.add_argument("--tokenizer", default=str(ROOT / "assets" / "tiny-mt5"), help="folder; sizes are not its own")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--commit", default=current_commit(), help="of the code, where the repository is absent")
-    parser.add_argument("--row", nargs=2, metavar=("SIZE", "FORMAT"), help="measure this row alone and print JSON")
+    parser.add_argument(
+        "--row", nargs=3, metavar=("SIZE", "FORMAT", "BATCH"), help="measure this row alone and print JSON"
+    )
     options = parser.parse_args()
     if options.row:
-        print("\n" + json.dumps(measure(options, *options.row)))
+        size, format_, batch_size = options.row
+        print("\n" + json.dumps(measure(options, size, format_, int(batch_size))))
         return
     versions = {"torch": torch.__version__, "transformers": transformers.__version__}
     result: dict[str, Any] = {"commit": options.commit, "device": device_name(), "versions": versions, "rows": []}
-    keys = ("cap", "batch_size", "source_tokens", "target_tokens", "beams", "steps")
+    keys = ("cap", "vocabulary", "source_tokens", "target_tokens", "beams", "steps")
     result |= {key: getattr(options, key) for key in keys}
-    for size in options.sizes:
-        for format_ in options.formats:
-            row = in_own_process(options, size, format_)
-            result["rows"].append(row)
-            write(options.output, result)
-            verdict = "FAILED" if "failed" in row else "fits" if row["fits"] else f"no: {row['out_of_memory_in']}"
-            peaks = ", ".join(f"{k} {v:,.0f}" for k, v in row.items() if k.endswith("_mib") and v is not None)
-            print(f"{size:<7}{format_:<20}{verdict:<16}{peaks}{row.get('failed', '')}", flush=True)
+    for size, format_, batch_size in itertools.product(options.sizes, options.formats, options.batch_sizes):
+        row = in_own_process(size, format_, batch_size)
+        result["rows"].append(row)
+        write(options.output, result)
+        verdict = "FAILED" if "failed" in row else "fits" if row["fits"] else f"no: {row['out_of_memory_in']}"
+        peaks = ", ".join(f"{k} {v:,.0f}" for k, v in row.items() if k.endswith("_mib") and v is not None)
+        print(f"{size:<7}{format_:<20}{batch_size:<4}{verdict:<16}{peaks}{row.get('failed', '')}", flush=True)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import lightning as L
@@ -13,8 +13,6 @@ from lightning_modules.memory import MemoryEstimate, MemorySettings, estimate, g
 from lightning_modules.memory_remedies import Step, remedies
 from lightning_modules.memory_settings import available_bytes, training_memory
 from lightning_modules.seq2seq import Seq2SeqModule
-
-_PARTS = ("weights", "gradients", "optimizer", "activations", "recomputed", "logits", "update", "generation")
 
 
 class MemoryGuard(L.Callback):
@@ -114,7 +112,7 @@ def _generation(module: Seq2SeqModule, data: Any, settings: MemorySettings) -> i
 
 
 def _parts(needed: MemoryEstimate) -> str:
-    return ", ".join(f"{name} {_gib(value)}" for name in _PARTS if (value := getattr(needed, name)) >= 2**20)
+    return ", ".join(f"{name} {_gib(value)}" for name, value in asdict(needed).items() if value >= 2**20)
 
 
 def _gib(size: float) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import torch
@@ -17,8 +17,8 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from lightning_modules.cuda_graphs import GraphedLoss
 from lightning_modules.hidden_states import Block, decoder_hidden_states, run_block
 from lightning_modules.losses import (
-    IGNORED_LABEL,
     SoftmaxGradient,
+    divisor_of,
     linear_cross_entropy,
     plain_cross_entropy,
     softmax_gradient_,
@@ -38,9 +38,9 @@ class Acceleration:
     """What makes a training step fast. None of it changes what is learnt.
 
     Args:
-        compile: Fuse the kernels of a block (`torch.compile`, one block for all); null is yes on a GPU for which
-            Triton is there, without gradient checkpointing. The first steps take about half a minute longer, less in
-            later runs.
+        compile: Fuse the kernels of the loss and, without gradient checkpointing, of a block (`torch.compile`, one
+            block for all); null is yes on a GPU for which Triton is there. The first steps take about half a minute
+            longer, less in later runs.
         cuda_graphs: Replay forward and backward pass as one launch each, for each shape of batch; null is yes on one
             GPU of at least 12 GiB without gradient checkpointing. Holds a step's memory during validation, too.
         loss_chunk: Label tokens whose logits are held at a time; null holds those of the whole batch.
@@ -66,12 +66,9 @@ class Acceleration:
         hindrance = _hindrance(device, world_size, gradient_checkpointing)
         if self.cuda_graphs and hindrance:
             raise ValueError(f"acceleration.cuda_graphs does not work {hindrance}; set it to null or false.")
-        if self.compile and gradient_checkpointing:
-            raise ValueError("acceleration.compile does not work with gradient checkpointing; set it to null or false.")
         triton = device.type == "cuda" and importlib.util.find_spec("triton") is not None
         return Acceleration(
-            # PyTorch 2.11's compiler fails over blocks that are computed twice.
-            compile=triton and not gradient_checkpointing if self.compile is None else self.compile,
+            compile=triton if self.compile is None else self.compile,
             cuda_graphs=not hindrance and _is_roomy(device) if self.cuda_graphs is None else self.cuda_graphs,
             loss_chunk=self.loss_chunk,
         )
@@ -94,7 +91,10 @@ class BatchLoss:
         self._block: Block = run_block
         self._softmax_gradient: SoftmaxGradient = softmax_gradient_
         if settings.compile:
-            self._block, self._softmax_gradient = _compiled()
+            block, self._softmax_gradient = _compiled()
+            # PyTorch 2.11's compiler fails over blocks that are computed twice.
+            checkpointed = any(getattr(layer, "gradient_checkpointing", False) for layer in model.modules())
+            self._block = run_block if checkpointed else block
 
     def __call__(self, batch: Any) -> tuple[torch.Tensor, torch.Tensor]:
         """Loss of a batch, and the loss of each label: scalar and (B, T), fp32, 0 where ignored.
@@ -105,7 +105,7 @@ class BatchLoss:
         """
         names = ("input_ids", "attention_mask", "decoder_input_ids", "label_positions", "label_ids")
         tensors = [batch[name] for name in names]
-        tensors.append(batch.get("loss_divisor", (batch["label_ids"] != IGNORED_LABEL).sum().float()))
+        tensors.append(divisor_of(batch["label_ids"], batch.get("loss_divisor")))
         if not (self.model.training and torch.is_grad_enabled()):
             return self._loss(run_block, softmax_gradient_, *tensors)
         return self._step(*tensors)
@@ -162,7 +162,8 @@ def _hindrance(device: torch.device, world_size: int, gradient_checkpointing: bo
     return "with gradient checkpointing, which keeps the state of random generators" if gradient_checkpointing else ""
 
 
+@cache
 def _compiled() -> tuple[Block, SoftmaxGradient]:
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, _COMPILED_VERSIONS)
-    rank_zero_info("The blocks are compiled in the first steps, which takes about half a minute.")
+    rank_zero_info("Kernels are compiled in the first steps, which takes about half a minute.")
     return torch.compile(run_block), torch.compile(softmax_gradient_)

@@ -12,8 +12,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
 LossFunction = Callable[..., tuple[torch.Tensor, torch.Tensor]]
 
-# Compilers, kernel selection and lazy initialisation must be over before a capture (PyTorch, "CUDA semantics",
-# section "Whole-network capture": at least 3 steps).
+# At least so many before a backward pass is captured (PyTorch, "CUDA semantics", section "Whole-network capture").
 _WARM_UP_STEPS = 3
 
 # Each graph takes some MiB of the device; rarer shapes are computed without.
@@ -66,7 +65,10 @@ class GraphedLoss:
         began = time.perf_counter()
         inputs = [tensor.clone() for tensor in tensors]
         state = torch.cuda.get_rng_state(inputs[0].device)
-        self._warm_up(inputs)
+        # Not `backward`, which would add to the gradients.
+        warm_up(
+            lambda: torch.autograd.grad(self.function(*inputs)[0], self.parameters, allow_unused=True), _WARM_UP_STEPS
+        )
         forward, backward = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
         with torch.cuda.graph(forward, pool=self._pool):
             loss, further = self.function(*inputs)
@@ -88,13 +90,18 @@ class GraphedLoss:
         )
         return _Graphs(forward, backward, inputs, loss.detach(), further.detach(), upstream)
 
-    def _warm_up(self, inputs: Sequence[torch.Tensor]) -> None:
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            for _ in range(_WARM_UP_STEPS):
-                torch.autograd.grad(self.function(*inputs)[0], self.parameters, allow_unused=True)
-        torch.cuda.current_stream().wait_stream(stream)
+
+def warm_up(step: Callable[[], object], times: int) -> None:
+    """Runs what is to be captured: compilers and libraries set themselves up in their first calls.
+
+    On a stream of its own, as a capture has (PyTorch, "CUDA semantics", section "Whole-network capture").
+    """
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(times):
+            step()
+    torch.cuda.current_stream().wait_stream(stream)
 
 
 @dataclass(frozen=True)

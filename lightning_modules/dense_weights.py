@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import nn
 
+from lightning_modules.memory_settings import available_bytes
+
 FREE_SHARE = 0.25  # of the free memory; copies that need more would cost a smaller batch
 
 
@@ -76,12 +78,10 @@ def _computing_dtype(layer: Any) -> torch.dtype:
 
 
 def _fits(size: int, device: torch.device) -> bool:
-    if device.type != "cuda":
+    available = available_bytes(device)
+    if available is None:
         return True
-    driver_free, total = torch.cuda.mem_get_info(device)
-    ours = driver_free + torch.cuda.memory_reserved(device)
-    cap = total * torch.cuda.get_per_process_memory_fraction(device)
-    free = min(ours, cap) - torch.cuda.memory_allocated(device)
+    free = available - torch.cuda.memory_allocated(device)
     if size > FREE_SHARE * free:
         rank_zero_info(
             f"Generation converts weights at every step: copies would need {size / 2**20:,.0f} MiB, more than "

@@ -18,6 +18,11 @@ Block = Callable[..., torch.Tensor]
 _HIDDEN = torch.finfo(torch.bfloat16).min
 
 
+def base_model(model: Any) -> Any:
+    """The model inside a `PeftModel`, its layers adapted; any other model itself."""
+    return model.get_base_model() if isinstance(model, PeftModel) else model
+
+
 def run_block(block: torch.nn.Module, hidden: torch.Tensor, *biases: torch.Tensor | None) -> torch.Tensor:
     """One layer of encoder or decoder.
 
@@ -53,7 +58,7 @@ def decoder_hidden_states(
     Returns:
         (B, T, H) floating point.
     """
-    decoder = (model.get_base_model() if isinstance(model, PeftModel) else model).decoder
+    decoder = base_model(model).decoder
     encoded = encoder_hidden_states(model, input_ids, attention_mask, block)
     width = decoder_input_ids.shape[1]
     past = torch.ones(width, width, dtype=torch.bool, device=input_ids.device).tril()
@@ -70,7 +75,7 @@ def encoder_hidden_states(
     block: Block = run_block,
 ) -> torch.Tensor:
     """(B, S, H) floating point; arguments as in `decoder_hidden_states`."""
-    encoder = (model.get_base_model() if isinstance(model, PeftModel) else model).encoder
+    encoder = base_model(model).encoder
     embedded = encoder.dropout(encoder.embed_tokens(input_ids))
     return _run(encoder, embedded, block, _self_bias(encoder, embedded, attention_mask[:, None, None, :].bool()))
 

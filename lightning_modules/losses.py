@@ -27,7 +27,7 @@ def plain_cross_entropy(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """What `linear_cross_entropy` returns, with all (N, V) logits held: the reference."""
     losses = _losses(linear(hidden, head), labels, label_smoothing)
-    return losses.sum() / _divisor(labels, divisor), losses.detach()
+    return losses.sum() / divisor_of(labels, divisor), losses.detach()
 
 
 def linear_cross_entropy(
@@ -69,7 +69,7 @@ def linear_cross_entropy(
             head,
             labels,
             label_smoothing,
-            _divisor(labels, divisor),
+            divisor_of(labels, divisor),
             chunk,
             softmax_gradient or softmax_gradient_,
         )
@@ -92,14 +92,15 @@ def softmax_gradient_(
         (C,) fp32 losses, not weighted, and the (C,) fp32 gradients of the labels' own logits.
     """
     uniform = label_smoothing / logits.shape[1]
+    # Without a compiler, one copy in fp32 is all there is (`torch.logsumexp` makes two more).
     wide = logits.float()
-    log_sum = torch.logsumexp(wide, dim=-1)
     own = wide.gather(1, labels[:, None])[:, 0]
-    losses = log_sum - (1 - label_smoothing) * own
-    if label_smoothing:
-        losses = losses - label_smoothing * wide.mean(-1)
-    logits.copy_(wide.sub_(log_sum[:, None]).exp_().sub_(uniform).mul_(scale[:, None]))
-    return losses, (torch.exp(own - log_sum) - uniform - (1 - label_smoothing)) * scale
+    target = (1 - label_smoothing) * own + (label_smoothing * wide.mean(-1) if label_smoothing else 0.0)
+    greatest = wide.amax(-1)
+    total = wide.sub_(greatest[:, None]).exp_().sum(-1)
+    log_sum = greatest + total.log()
+    logits.copy_(wide.mul_((scale / total)[:, None]).sub_((uniform * scale)[:, None]))
+    return log_sum - target, (torch.exp(own - log_sum) - uniform - (1 - label_smoothing)) * scale
 
 
 def sums_by_group(losses: torch.Tensor, counted: torch.Tensor, groups: torch.Tensor, count: int) -> torch.Tensor:
@@ -167,7 +168,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
         return hidden, head, None, None, None, None, None
 
 
-def _divisor(labels: torch.Tensor, divisor: torch.Tensor | None) -> torch.Tensor:
+def divisor_of(labels: torch.Tensor, divisor: torch.Tensor | None) -> torch.Tensor:
+    """`divisor`, or the number of labels that count if there is none; scalar fp32."""
     return (labels != IGNORED_LABEL).sum().float() if divisor is None else divisor
 
 

@@ -39,7 +39,8 @@ class MemorySettings:
         quantized_head: Whether the head is held in 4 or 8 bits, and de-quantised once for a long batch.
         dropout: Rate of the model's own dropout.
         gradient_checkpointing: Whether only the inputs of blocks are kept.
-        compiled: Whether blocks and loss are compiled: then cheap steps are computed again instead of kept.
+        compiled: Whether the loss and, without gradient checkpointing, the blocks are compiled: then cheap steps are
+            computed again instead of kept.
         attention: `efficient` keeps no scores, `math` and `eager` keep several numbers for each.
         chunk_tokens: Label tokens whose logits are held at once; None holds all.
         distributed: Whether gradients are held once more to be averaged over devices.
@@ -65,6 +66,11 @@ class MemorySettings:
     def hidden_bytes(self) -> int:
         """Of a number in the hidden states between layers: fp32 where the embeddings are."""
         return 4 if self.fp32_embeddings or self.adaptation == "full" else self.compute_bytes
+
+    @property
+    def compiled_blocks(self) -> bool:
+        """Whether the blocks are compiled, too (see `Acceleration`)."""
+        return self.compiled and not self.gradient_checkpointing
 
     def targets(self, layer: str) -> bool:
         """Whether a linear layer, such as `wi_0`, has an adapter."""
@@ -179,8 +185,8 @@ def _block_inputs(settings: MemorySettings, rows: int, sources: int, targets: in
 
 
 def _block_gradients(settings: MemorySettings, tokens: int) -> int:
-    """Gradients inside a feed-forward layer: of the gate and of what it is multiplied by, fp32 unless compiled."""
-    return 2 * (settings.compute_bytes if settings.compiled else 4) * settings.architecture.d_ff * tokens
+    """Gradients inside a feed-forward layer: of the gate and of what it is multiplied by, in fp32."""
+    return 2 * 4 * settings.architecture.d_ff * tokens
 
 
 def _encoder_block(settings: MemorySettings, rows: int, sources: int, _: int) -> int:
@@ -206,7 +212,7 @@ def _scores(settings: MemorySettings, rows: int, queries: int, keys: int, biases
 def _norm(settings: MemorySettings) -> int:
     """Of a token: what a norm keeps. Frozen bf16 ones keep an fp32 copy too, trained ones the normalised states."""
     extra = 4 if settings.hidden_bytes == 2 or settings.adaptation == "full" else 0
-    return settings.architecture.d_model * (settings.hidden_bytes + (0 if settings.compiled else extra))
+    return settings.architecture.d_model * (settings.hidden_bytes + (0 if settings.compiled_blocks else extra))
 
 
 def _inputs(settings: MemorySettings, width: int, layers: Sequence[str], output: int, held: bool = False) -> int:
@@ -217,10 +223,10 @@ def _inputs(settings: MemorySettings, width: int, layers: Sequence[str], output:
     """
     number, adapted = settings.compute_bytes, sum(settings.targets(layer) for layer in layers)
     if settings.adaptation == "full":
-        casts = len(layers) if settings.hidden_bytes > number and not settings.compiled else 1
+        casts = len(layers) if settings.hidden_bytes > number and not settings.compiled_blocks else 1
         return 0 if held else number * width * casts
     # Adapters make their inputs fp32, and autocast bf16 again: a copy, eagerly of each adapter's own.
-    if settings.lora.dropout or (number == 2 and not settings.compiled):
+    if settings.lora.dropout or (number == 2 and not settings.compiled_blocks):
         copies = adapted
     else:
         copies = int(adapted > 0 and not (held and number == 4))
@@ -254,7 +260,7 @@ def _feed_forward(settings: MemorySettings) -> int:
     linear = _inputs(settings, one.d_model, ("wi_0", "wi_1"), one.d_ff)
     linear += _inputs(settings, one.d_ff, ("wo",), one.d_model)
     # transformers' GELU keeps five intermediate results; autocast makes a power, and what follows, fp32.
-    gated = 2 * number if settings.compiled else 2 * number + 4 * 4
+    gated = 2 * number if settings.compiled_blocks else 2 * number + 4 * 4
     masks = one.d_ff + one.d_model if settings.dropout else 0
     return _norm(settings) + one.d_ff * gated + linear + masks
 
@@ -263,7 +269,7 @@ def _logits(settings: MemorySettings, tokens: int) -> int:
     one, number = settings.architecture, settings.compute_bytes
     if settings.chunk_tokens is None:
         return _PLAIN_LOGIT_BYTES * tokens * one.vocabulary
-    held = number if settings.compiled else (10 if number == 2 else 8)  # fp32, and the exponentials of a sum
+    held = number if settings.compiled or number == 4 else number + 4  # and a copy in fp32
     chunk = held * min(tokens, settings.chunk_tokens) * one.vocabulary
     trained = 4 * one.vocabulary * one.d_model if settings.adaptation == "full" else 0  # the head's gradient
     whole = settings.quantized_head and tokens > 2 * settings.chunk_tokens

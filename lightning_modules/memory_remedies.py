@@ -57,8 +57,10 @@ def _changes(step: Step) -> Iterator[tuple[str, Step]]:
             replace(step, rows=rows),
         )
     if not settings.gradient_checkpointing:
-        checkpointed = replace(settings, gradient_checkpointing=True)
-        yield "model.gradient_checkpointing: true (a third slower)", replace(step, settings=checkpointed)
+        yield (
+            "model.gradient_checkpointing: true (a third slower)",
+            replace(step, settings=replace(settings, gradient_checkpointing=True)),
+        )
     if step.source_tokens > 1:
         half = step.source_tokens // 2
         yield f"data.max_source_tokens: {half} (cuts longer articles)", replace(step, source_tokens=half)

@@ -82,7 +82,7 @@ def planned_settings(
         lora: The adapters.
         **settings: Further fields of `MemorySettings`.
     """
-    base, adapters = architecture.weights, 0
+    base = architecture.weights
     made = MemorySettings(architecture, 0, 0, adaptation, lora, **settings)
     if adaptation == "full":
         return replace(made, weight_bytes=4 * base, trainable=base)

@@ -13,8 +13,9 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from transformers import GenerationConfig, MT5ForConditionalGeneration, T5ForConditionalGeneration
 
 from lightning_modules.beam_search import BeamSearch
+from lightning_modules.cuda_graphs import warm_up
 from lightning_modules.dense_weights import DenseWeights
-from lightning_modules.hidden_states import encoder_hidden_states
+from lightning_modules.hidden_states import base_model, encoder_hidden_states
 from lightning_modules.incremental_decoding import IncrementalDecoder
 from lightning_modules.search import GreedySearch
 
@@ -38,7 +39,7 @@ class Summarizer:
 
     def __init__(self, model: Any, config: GenerationConfig, fast: bool = True, dequantize: bool = True) -> None:
         self.model, self.config, self.dequantize = model, config, dequantize
-        self.base = model.get_base_model() if hasattr(model, "get_base_model") else model
+        self.base = base_model(model)
         self.fast = fast and _is_supported(self.base)
         if fast and not self.fast:
             rank_zero_info(f"generation.fast knows mT5 and T5; {type(self.base).__name__} generates in the plain way.")
@@ -164,12 +165,7 @@ class Decoding:
         position.add_(1)
 
     def _capture(self) -> torch.cuda.CUDAGraph:
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            for _ in range(2):  # libraries set themselves up in their first calls, which cannot be captured
-                self._step()
-        torch.cuda.current_stream().wait_stream(stream)
+        warm_up(self._step, 2)
         graph = torch.cuda.CUDAGraph()
         # Other threads, such as the data loader's, may go on using the device meanwhile.
         with torch.cuda.graph(graph, capture_error_mode="thread_local"):

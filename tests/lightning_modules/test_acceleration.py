@@ -6,8 +6,9 @@ import torch
 import torch.nn.functional as F
 
 from lightning_modules.acceleration import Acceleration, BatchLoss
-from lightning_modules.adaptation import Lora, Quantization, adapt, load_base
-from lightning_modules.losses import IGNORED_LABEL
+from lightning_modules.adaptation import Lora, Quantization, adapt, enable_gradient_checkpointing, load_base
+from lightning_modules.hidden_states import run_block
+from lightning_modules.losses import IGNORED_LABEL, softmax_gradient_
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 OFF = Acceleration(compile=False, cuda_graphs=False)
@@ -127,10 +128,13 @@ def test_nothing_is_compiled_for_a_cpu_unless_asked_for():
     assert Acceleration(compile=True).resolved(CPU, 1, False).compile is True
 
 
-def test_nothing_is_compiled_with_gradient_checkpointing():
-    assert Acceleration().resolved(GPU, 1, True).compile is False
-    with pytest.raises(ValueError, match="compile does not work with gradient checkpointing"):
-        Acceleration(compile=True).resolved(GPU, 1, True)
+def test_blocks_that_are_computed_twice_are_not_compiled(adapted):
+    model = adapted("lora")
+    compiled = BatchLoss(model, model.get_output_embeddings().weight, Acceleration(True, False), 0.0)
+    enable_gradient_checkpointing(model.get_base_model())
+    checkpointed = BatchLoss(model, model.get_output_embeddings().weight, Acceleration(True, False), 0.0)
+    assert compiled._block is not run_block and checkpointed._block is run_block
+    assert compiled._softmax_gradient is checkpointed._softmax_gradient is not softmax_gradient_
 
 
 def test_chunk_must_be_positive():
