@@ -170,20 +170,20 @@ def test_a_captured_graph_gives_the_same_summaries(beams: int) -> None:
 
 
 @pytest.mark.gpu
+@pytest.mark.parametrize("dequantize", [True, False])
 @pytest.mark.parametrize("adaptation", ["full", "lora", "dora", "qlora"])
-def test_a_captured_graph_follows_training(tiny_base: str, adaptation: Any) -> None:
+def test_a_captured_graph_follows_training(tiny_base: str, adaptation: Any, dequantize: bool) -> None:
     cuda = torch.device("cuda")
     base = load_base(tiny_base, None, adaptation, Quantization(), torch.bfloat16, cuda)
     model = adapt(base, adaptation, Lora(rank=4)).to(cuda)
     ids, mask = (part.cuda() for part in sources(4, 20))
-    summarizer = Summarizer(model.eval(), settings(8, 2))
+    summarizer = Summarizer(model.eval(), settings(8, 2), dequantize=dequantize)
     outputs = []
     for _ in range(3):
         with torch.autocast("cuda", dtype=torch.bfloat16):
             outputs.append(summarizer.generate(ids, mask))
-            for dequantize in (True, False):  # captured anew
-                anew = Summarizer(model, settings(8, 2), dequantize=dequantize).generate(ids, mask)
-                assert torch.equal(outputs[-1], anew)
+            captured_anew = Summarizer(model, settings(8, 2), dequantize=dequantize)
+            assert torch.equal(outputs[-1], captured_anew.generate(ids, mask))
         with torch.no_grad():
             for parameter in (p for p in model.parameters() if p.requires_grad):
                 parameter.add_(torch.randn_like(parameter) * 0.2)
