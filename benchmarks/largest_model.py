@@ -86,7 +86,8 @@ def random_base(config: MT5Config, quantization: Quantization | None, dtype: tor
     prepare_bitsandbytes(device)
     with torch.device("meta"):
         model = MT5ForConditionalGeneration(config)
-    for parent in list(model.modules()):
+    # Without the layers themselves: they would live on beside their quantised forms.
+    for parent in [module for module in model.modules() if not isinstance(module, nn.Linear)]:
         for name, layer in list(parent.named_children()):
             if isinstance(getattr(layer, "weight", None), nn.Parameter) and name != "embed_tokens":
                 made = torch.empty(layer.weight.shape, dtype=dtype, device=device)
