@@ -112,7 +112,8 @@ def run_one(arguments: Sequence[str], seconds: float, output: Path, take: Callab
         timer = threading.Timer(seconds, process.kill)
         timer.start()
         for line in process.stdout:  # type: ignore[union-attr]
-            take(json.loads(line))
+            if line.startswith("{"):  # libraries print too, while they are imported
+                take(json.loads(line))
         timer.cancel()
     return process.returncode
 
