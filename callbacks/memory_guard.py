@@ -9,9 +9,10 @@ import lightning as L
 import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
 
+from lightning_modules.device_memory import available_bytes
 from lightning_modules.memory import MemoryEstimate, MemorySettings, estimate, generation_bytes, largest_batch
 from lightning_modules.memory_remedies import Step, remedies
-from lightning_modules.memory_settings import available_bytes, training_memory
+from lightning_modules.memory_settings import training_memory
 from lightning_modules.seq2seq import Seq2SeqModule
 
 

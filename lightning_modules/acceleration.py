@@ -110,6 +110,15 @@ class BatchLoss:
             return self._loss(run_block, softmax_gradient_, *tensors)
         return self._step(*tensors)
 
+    def counts(self) -> dict[str, int]:
+        """Graphs that the compiler made (`compilations`) and that were captured (`captured_graphs`), if any can be."""
+        counts = {}
+        if self.settings.compile:
+            counts["compilations"] = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+        if isinstance(self._step, GraphedLoss):
+            counts["captured_graphs"] = len(self._step.graphs)
+        return counts
+
     @cached_property
     def _step(self) -> Callable[..., tuple[torch.Tensor, torch.Tensor]]:
         # Replayed layers would not call those who watch them.

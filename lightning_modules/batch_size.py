@@ -16,8 +16,9 @@ from lightning.pytorch.utilities.memory import garbage_collection_cuda
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
 from lightning_modules.acceleration import BatchLoss
+from lightning_modules.device_memory import available_bytes
 from lightning_modules.memory import largest_batch
-from lightning_modules.memory_settings import available_bytes, training_memory
+from lightning_modules.memory_settings import training_memory
 
 if TYPE_CHECKING:
     from datamodules.collate import SummarizationBatch

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from copy import copy
 from typing import Any
@@ -12,9 +12,10 @@ import torch.nn.functional as F
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import nn
 
-from lightning_modules.memory_settings import available_bytes
+from lightning_modules.device_memory import available_bytes
 
 FREE_SHARE = 0.25  # of the free memory; copies that need more would cost a smaller batch
+HELD_SHARE = 0.02  # of all memory: more for a whole run would be felt
 
 
 class DenseWeights:
@@ -35,8 +36,7 @@ class DenseWeights:
         layers: list[Any] = list(model.modules())
         four_bit = [layer for layer in layers if _is_four_bit(layer)]
         cast = [x for x in layers if autocast and type(x) is nn.Linear and x.weight.dtype == torch.float32]
-        size = sum(x.weight.quant_state.shape.numel() * _computing_dtype(x).itemsize for x in four_bit)
-        size += sum(x.weight.numel() * autocast.itemsize for x in cast if autocast)
+        size = _dense_bytes(four_bit) + sum(x.weight.numel() * autocast.itemsize for x in cast if autocast)
         if not _fits(size, next(model.parameters()).device):
             return
         for layer in four_bit:
@@ -60,6 +60,37 @@ class DenseWeights:
                 del layer.forward  # the class's own appears again
 
 
+def hold_dense(model: nn.Module, wanted: bool | None) -> None:
+    """Replaces 4-bit layers, in place, by plain ones that hold the numbers which those compute with.
+
+    So that no step de-quantises them, twice a layer. To be called before adapters are attached.
+
+    Args:
+        model: Any module.
+        wanted: None is yes where the plain layers take at most 2% of a GPU's memory.
+    """
+    layers: list[tuple[nn.Module, str, Any]] = [
+        (parent, name, layer)
+        for parent in model.modules()
+        for name, layer in parent.named_children()
+        if _is_four_bit(layer)
+    ]
+    size = _dense_bytes(layer for *_, layer in layers)
+    if wanted is None:
+        available = available_bytes(next(model.parameters()).device)
+        wanted = available is not None and size <= HELD_SHARE * available
+    if not (wanted and layers):
+        return
+    rank_zero_info(
+        f"The numbers of 4-bit layers are held in {size / 2**20:,.0f} MiB, four times as much, so that no step "
+        "de-quantises them; model.quantization.dense: false keeps them in 4 bits."
+    )
+    for parent, name, layer in layers:
+        plain = nn.Linear(layer.in_features, layer.out_features, bias=False, device="meta")
+        plain.weight, plain.bias = nn.Parameter(dequantized(layer), requires_grad=False), layer.bias
+        setattr(parent, name, plain.train(layer.training))
+
+
 def dequantized(layer: Any) -> torch.Tensor:
     """(out, in) weights of a bitsandbytes `Linear4bit`, as it computes with them."""
     from bitsandbytes.functional import dequantize_4bit
@@ -71,6 +102,10 @@ def dequantized(layer: Any) -> torch.Tensor:
 
 def _is_four_bit(layer: Any) -> bool:
     return isinstance(layer, nn.Linear) and getattr(layer.weight, "quant_state", None) is not None
+
+
+def _dense_bytes(layers: Iterable[Any]) -> int:
+    return sum(layer.weight.quant_state.shape.numel() * _computing_dtype(layer).itemsize for layer in layers)
 
 
 def _computing_dtype(layer: Any) -> torch.dtype:

@@ -152,6 +152,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 hidden_gradient[part] = input_gradient(logits, head)
             if head_gradient is not None:
                 head_gradient += logits.T @ hidden[part]
+            del logits  # before the next chunk's are there
         losses.masked_fill_(~counts, 0)
         ctx.save_for_backward(hidden_gradient, head_gradient)
         ctx.head_dtype = head.dtype

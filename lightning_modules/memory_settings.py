@@ -106,15 +106,6 @@ def optimizer_bytes(optimizer: torch.optim.Optimizer) -> float:
     return OPTIMIZER_BYTES.get(type(optimizer).__name__, _ADAM_BYTES)
 
 
-def available_bytes(device: torch.device) -> int | None:
-    """Memory of a GPU that this process may use, what it holds already included; None for another device."""
-    if device.type != "cuda":
-        return None
-    free, total = torch.cuda.mem_get_info(device)
-    limit = torch.cuda.get_per_process_memory_fraction(device) * total
-    return int(min(free + torch.cuda.memory_reserved(device), limit))
-
-
 def attention_kernel(settings: MemorySettings, device: torch.device) -> AttentionKernel:
     """The kernel that PyTorch takes for attention with an additive bias on a device."""
     dtype = torch.bfloat16 if settings.compute_bytes == 2 else torch.float32

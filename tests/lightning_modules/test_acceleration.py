@@ -140,3 +140,17 @@ def test_blocks_that_are_computed_twice_are_not_compiled(adapted):
 def test_chunk_must_be_positive():
     with pytest.raises(ValueError, match="loss_chunk 0 must be at least 1, or null"):
         Acceleration(loss_chunk=0)
+
+
+@pytest.mark.gpu
+def test_compilations_and_captures_are_counted(tiny_mt5):
+    torch._dynamo.utils.counters.clear()
+    model = build(tiny_mt5).cuda()
+    loss = BatchLoss(model, model.get_output_embeddings().weight, Acceleration(True, True), 0.0)
+    counts = []
+    for width in (24, 24, 32):
+        batch = {name: value.cuda() for name, value in collated(width=width).items()}
+        loss(batch)[0].backward()
+        counts.append(loss.counts())
+    assert [count["captured_graphs"] for count in counts] == [1, 1, 2]
+    assert 0 < counts[0]["compilations"] == counts[1]["compilations"]

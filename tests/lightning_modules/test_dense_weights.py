@@ -6,7 +6,9 @@ import torch
 from torch import nn
 
 import lightning_modules.dense_weights as module
-from lightning_modules.dense_weights import DenseWeights, dequantized
+from lightning_modules.adaptation import Lora, adapt
+from lightning_modules.dense_weights import DenseWeights, dequantized, hold_dense
+from lightning_modules.quantization import count_parameters
 
 INPUTS = {"input_ids": torch.arange(300, 320).view(2, 10), "decoder_input_ids": torch.arange(400, 412).view(2, 6)}
 
@@ -75,3 +77,35 @@ def test_copies_take_no_more_than_their_share_of_the_free_memory(
     with caplog.at_level("INFO"):
         assert module._fits(10 * gib, torch.device("cuda")) is fits
     assert ("10,240 MiB, more than 25% of" in caplog.text) is not fits
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_plain_layers_with_4_bit_numbers_compute_and_learn_the_same(
+    loaded: Callable[..., Any], dtype: torch.dtype
+) -> None:
+    results = []
+    for wanted in (False, True):
+        torch.manual_seed(0)
+        model = loaded("qlora", dtype)
+        hold_dense(model, wanted)
+        model = adapt(model, "qlora", Lora(rank=2, dropout=0.0)).eval()
+        layer = model.get_base_model().encoder.block[0].layer[0].SelfAttention.q
+        assert (type(layer.base_layer) is nn.Linear) is wanted
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
+            out = model(**INPUTS).logits
+        out.float().square().mean().backward()
+        results.append((out, layer.lora_B["default"].weight.grad))
+    assert torch.equal(results[0][0], results[1][0])
+    torch.testing.assert_close(results[0][1], results[1][1])
+    assert results[0][1].abs().sum() > 0
+
+
+@pytest.mark.parametrize(("available", "held"), [(None, False), (2_000_000, False), (200_000_000, True)])
+def test_left_open_numbers_are_held_where_memory_is_plenty(
+    loaded: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, available: int | None, held: bool
+) -> None:
+    monkeypatch.setattr(module, "available_bytes", lambda device: available)
+    model = loaded("qlora")
+    four_bit = count_parameters(model).four_bit
+    hold_dense(model, None)
+    assert count_parameters(model).four_bit == (0 if held else four_bit)

@@ -8,9 +8,9 @@ from torch.nn.attention import SDPBackend
 
 from lightning_modules.adaptation import Lora
 from lightning_modules.architecture import Architecture
+from lightning_modules.device_memory import available_bytes
 from lightning_modules.memory_settings import (
     attention_kernel,
-    available_bytes,
     memory_settings,
     optimizer_bytes,
     planned_settings,
