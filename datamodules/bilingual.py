@@ -16,7 +16,7 @@ from datamodules.collate import Padding, SummarizationBatch, SummarizationCollat
 from datamodules.loading import EncodedRows, PackedBatch, build_loader, label_counts
 from datamodules.longest_batch import longest_batch, require_gpu, resumed_batch_size
 from datamodules.pieces import RECORD, VocabularyTrimming, trim_to_rows, write_record
-from datamodules.position import continue_at, position
+from datamodules.position import continue_at, place_among_devices, position
 from datamodules.preparation import Encoding, column, prepare
 from datamodules.report import DataReport
 from datamodules.sampling import EvaluationSampler, Share, TrainingSampler
@@ -240,12 +240,7 @@ class BilingualDataModule(L.LightningDataModule):
         return prepare(self.sources, self.encoding, self.tokenizer, self.tokenizer_fingerprint, self.num_proc, splits)
 
     def _place(self) -> dict[str, int]:
-        trainer = self.trainer
-        if trainer is None:
-            return {"rank": 0, "world_size": 1}
-        if trainer.world_size > 1 and trainer._accelerator_connector.use_distributed_sampler:
-            raise ValueError("Set trainer.use_distributed_sampler to false: this data module shares out its batches.")
-        return {"rank": trainer.global_rank, "world_size": trainer.world_size}
+        return place_among_devices(self.trainer)
 
     def _source_lengths(self, split: str) -> np.ndarray:
         return column(self.rows(split), "source_tokens").clip(max=self.encoding.max_source_tokens)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,7 +13,7 @@ import pyarrow as pa
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from datamodules.collate import SummarizationBatch, SummarizationCollator
+from datamodules.collate import SummarizationBatch
 from datamodules.sampling import Share
 
 
@@ -37,12 +37,12 @@ class EncodedRows(Dataset[tuple[pa.Table, float | None]]):
 
 
 def build_loader(
-    rows: EncodedRows, sampler: Sampler[Share], collator: SummarizationCollator, num_workers: int, seed: int
+    rows: Dataset, sampler: Sampler, collator: Callable[[Any], Mapping[str, Any]], num_workers: int, seed: int
 ) -> DataLoader:
     """Loader of the shares that the sampler yields.
 
     Args:
-        rows: All rows.
+        rows: All rows; gives what the collator takes, for a share.
         sampler: Chooses from them.
         collator: Makes them a batch.
         num_workers: Processes that do so ahead of the training step; 0 does it in between.
@@ -112,7 +112,7 @@ class PackedBatch(dict[str, Any]):
         return {**batch, **apart}  # type: ignore[typeddict-item]
 
 
-def _collate(collator: SummarizationCollator, share: tuple[pa.Table, float | None]) -> PackedBatch:
+def _collate(collator: Callable[[Any], Mapping[str, Any]], share: Any) -> PackedBatch:
     return PackedBatch.pack(collator(share))
 
 

@@ -31,15 +31,30 @@ def read_rows(path: str, columns: Columns) -> Iterator[dict[str, str | None]]:
         ValueError: If the file is no UTF-8 text, a quotation mark is never closed, or no row has a column that
             `columns` names.
     """
-    rows = _read_json_lines(path) if _suffix(path) == ".jsonl" else _read_delimited(path)
     seen: set[str] = set()
     readable = 0
+    for position, row in raw_rows(path):
+        if row is not None:
+            readable += 1
+            seen.update(row)
+        yield _rename(row, position, columns)
+    for role in ("article", "summary", "id", "split"):
+        name = getattr(columns, role)
+        if readable and name is not None and name not in seen:
+            raise ValueError(f"{path!r} has no column {name!r} for the {role}. It has: {', '.join(sorted(seen))}.")
+
+
+def raw_rows(path: str) -> Iterator[tuple[int, dict[str, Any] | None]]:
+    """Yields the rows of a file as they are, with their line numbers; None for what is no record.
+
+    Args:
+        path: A `.jsonl`, `.csv` or `.tsv` file in UTF-8.
+
+    Raises:
+        ValueError: If the file is no UTF-8 text, or a quotation mark is never closed.
+    """
     try:
-        for position, row in rows:
-            if row is not None:
-                readable += 1
-                seen.update(row)
-            yield _rename(row, position, columns)
+        yield from _read_json_lines(path) if _suffix(path) == ".jsonl" else _read_delimited(path)
     except UnicodeDecodeError as error:
         raise ValueError(
             f"Cannot read {path!r} as UTF-8 text: {error}. Convert it, or remove the bad bytes."
@@ -49,10 +64,6 @@ def read_rows(path: str, columns: Columns) -> Iterator[dict[str, str | None]]:
             f"Cannot read {path!r} as a table: {error}. A quotation mark that is never closed swallows all rows after "
             "it; double or remove it."
         ) from error
-    for role in ("article", "summary", "id", "split"):
-        name = getattr(columns, role)
-        if readable and name is not None and name not in seen:
-            raise ValueError(f"{path!r} has no column {name!r} for the {role}. It has: {', '.join(sorted(seen))}.")
 
 
 def fingerprint_files(paths: list[Path], extra: str = "") -> str:

@@ -4,17 +4,39 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import Any
-
-from datamodules.sampling import TrainingSampler
+from typing import Any, Protocol
 
 
-def position(sampler: TrainingSampler, taken: int, order: Mapping[str, Any]) -> dict[str, Any]:
+class ResumableSampler(Protocol):
+    """A sampler that yields the batches of an epoch from any of them on; see `sampling.TrainingSampler`."""
+
+    epoch: int
+
+    def resume_at(self, epoch: int, batch: int) -> None:
+        """Makes the iteration of `epoch` begin at its `batch`-th batch."""
+
+    def __len__(self) -> int: ...
+
+
+def place_among_devices(trainer: Any) -> dict[str, int]:
+    """`rank` of this device and `world_size`; 0 and 1 without a trainer.
+
+    Raises:
+        ValueError: If Lightning would share out the batches a second time.
+    """
+    if trainer is None:
+        return {"rank": 0, "world_size": 1}
+    if trainer.world_size > 1 and trainer._accelerator_connector.use_distributed_sampler:
+        raise ValueError("Set trainer.use_distributed_sampler to false: this data module shares out its batches.")
+    return {"rank": trainer.global_rank, "world_size": trainer.world_size}
+
+
+def position(sampler: ResumableSampler, taken: int, order: Mapping[str, Any]) -> dict[str, Any]:
     """The place after `taken` batches of the sampler's epoch, as plain data; `order` is all that makes their order."""
     return {"epoch": sampler.epoch, "batch": taken, "batches": len(sampler), "order": dict(order)}
 
 
-def continue_at(sampler: TrainingSampler, place: Mapping[str, Any], order: Mapping[str, Any]) -> None:
+def continue_at(sampler: ResumableSampler, place: Mapping[str, Any], order: Mapping[str, Any]) -> None:
     """Makes a sampler go on at a place.
 
     Args:

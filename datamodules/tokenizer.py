@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 
 from tokenizers import decoders, models
@@ -11,6 +12,8 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 # Far below any piece's log-probability, so that no segmentation uses such a piece.
 _NEVER = -1000.0
+# mT5's sentinels are ordinary pieces to its tokenizer, with SentencePiece's word mark in front.
+_SENTINEL = re.compile(r"▁?<extra_id_(\d+)>")
 
 
 def load_tokenizer(path: str, revision: str | None = None) -> PreTrainedTokenizerBase:
@@ -53,6 +56,12 @@ def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
 def vocabulary_of(tokenizer: PreTrainedTokenizerBase) -> list[tuple[str, float]]:
     """Pieces and their scores (log-probabilities; 0 for sentinels, far below all others for special pieces), by id."""
     return [(piece, score) for piece, score in json.loads(tokenizer.backend_tokenizer.to_str())["model"]["vocab"]]
+
+
+def sentinels(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Ids of `<extra_id_0>`, `<extra_id_1>`, ...; by id, since the tokenizer does not call them special."""
+    found = [(_SENTINEL.fullmatch(piece), index) for piece, index in tokenizer.get_vocab().items()]
+    return [index for _, index in sorted((int(match[1]), index) for match, index in found if match)]
 
 
 def trim_tokenizer(tokenizer: PreTrainedTokenizerBase, kept: Sequence[int]) -> None:

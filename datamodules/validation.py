@@ -42,9 +42,14 @@ def audit_row(article: Any, summary: Any) -> str:
     for value, reason in ((article, "empty_article"), (summary, "empty_summary")):
         if value is None or (isinstance(value, str) and not value.strip()):
             return reason
-    if not all(isinstance(value, str) and _LETTER.search(value) for value in (article, summary)):
+    if not all(isinstance(value, str) and has_letter(value) for value in (article, summary)):
         return "not_text"
     return "summary_longer" if len(summary.strip()) > len(article.strip()) else ""
+
+
+def has_letter(text: str) -> bool:
+    """Whether a text has a letter of any script."""
+    return bool(_LETTER.search(text))
 
 
 def article_key(article: str) -> int:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
-# mT5's sentinels are ordinary pieces to its tokenizer, with SentencePiece's word mark in front.
-_SENTINEL = re.compile(r"▁?<extra_id_\d+>")
+from datamodules.tokenizer import sentinels
 
 
 @dataclass(frozen=True)
@@ -47,8 +45,8 @@ class Generation:
 
 
 def sentinel_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Ids of the `<extra_id_N>` pieces, ascending; by id, since the tokenizer does not call them special."""
-    return sorted(index for piece, index in tokenizer.get_vocab().items() if _SENTINEL.fullmatch(piece))
+    """Ids of the `<extra_id_N>` pieces, ascending."""
+    return sorted(sentinels(tokenizer))
 
 
 def generation_config(
