@@ -11,11 +11,14 @@ from lightning.pytorch.loggers import CSVLogger
 from rich.console import Console
 
 from callbacks.last_checkpoint import last_checkpoint
+from lightning_modules.evaluation import Evaluation
 from reports.curves import draw_curves
 
 
 class ClosingSummary(L.Callback):
     """Prints summaries of the last validation beside their references, and the paths of run, curves and checkpoints.
+
+    Of a module that generates no summaries, such as that of pretraining, the paths alone.
 
     Args:
         examples: Summaries printed of each language; at least 0.
@@ -29,7 +32,8 @@ class ClosingSummary(L.Callback):
         if stage != "fit" or not trainer.is_global_zero:
             return
         console = Console(highlight=False)
-        summaries = sorted(pl_module.evaluation.summaries, key=lambda summary: summary.id)
+        evaluation = getattr(pl_module, "evaluation", None) or Evaluation()
+        summaries = sorted(evaluation.summaries, key=lambda summary: summary.id)
         for language in sorted({summary.language for summary in summaries}):
             console.rule(language)
             for summary in [one for one in summaries if one.language == language][: self.examples]:

@@ -1,4 +1,4 @@
-"""Articles a second and memory, measured where they are spent."""
+"""Articles or tokens a second and memory, measured where they are spent."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from callbacks.record_number import validation_record
 class Throughput(L.Callback):
     """Logs `perf/articles_per_s` (all devices), `perf/validation_seconds` and the peaks of memory.
 
+    In pretraining, whose batches say how many tokens they hold, `perf/tokens_per_s` comes in the place of articles.
+
     The peaks are `perf/peak_memory_gib` in training and `perf/validation_peak_memory_gib`, of a GPU's memory only.
 
     Each record covers the steps since the one before it; there is one every `trainer.log_every_n_steps`. The clock
@@ -26,7 +28,8 @@ class Throughput(L.Callback):
 
     def __init__(self, skip: int = 10) -> None:
         self.skip = skip
-        self._batches = self._articles = 0
+        self._batches = self._done = 0
+        self._unit = "articles"
         self._seconds = 0.0
         self._started: float | None = None
         self._peak = 0.0
@@ -34,7 +37,7 @@ class Throughput(L.Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Starts a new peak."""
-        self._started, self._batches, self._articles, self._seconds = None, 0, 0, 0.0
+        self._started, self._batches, self._done, self._seconds = None, 0, 0, 0.0
         self._take_peak(pl_module)
         self._peak = 0.0
 
@@ -52,15 +55,16 @@ class Throughput(L.Callback):
         self._batches += 1
         if self._batches <= self.skip:
             return
-        self._articles += len(batch["ids"]) * trainer.world_size
+        self._unit = "tokens" if "tokens" in batch else "articles"
+        self._done += batch.get("tokens", len(batch["ids"])) * trainer.world_size
         if trainer.global_step % trainer.log_every_n_steps or trainer.fit_loop.epoch_loop._should_accumulate():
             return
         self._pause(pl_module)
-        pl_module.log("perf/articles_per_s", self._articles / self._seconds, batch_size=1)
+        pl_module.log(f"perf/{self._unit}_per_s", self._done / self._seconds, batch_size=1)
         if pl_module.device.type == "cuda":
             self._peak = max(self._peak, self._take_peak(pl_module))
             pl_module.log("perf/peak_memory_gib", self._peak, batch_size=1)
-        self._articles, self._seconds = 0, 0.0
+        self._done, self._seconds = 0, 0.0
         self._started = time.perf_counter()  # waiting for the next batch counts
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

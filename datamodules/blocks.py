@@ -158,6 +158,7 @@ class CorruptedBlocks(Dataset[SummarizationBatch]):
             "label_positions": torch.arange(targets.size),
             "label_ids": torch.from_numpy(targets.reshape(-1)),
             "language_index": torch.from_numpy(languages),
+            "tokens": len(tokens) * self.lengths.raw,
             "ids": list(names),
             "languages": [self.codes[language] for language in languages],
         }

@@ -30,6 +30,7 @@ class SummarizationBatch(TypedDict):
         ids: The rows' names.
         languages: The rows' language codes.
         loss_divisor: () fp32, see `Share`; in training.
+        tokens: Tokens of the texts that the rows are made of; in pretraining.
         articles: The source texts, without prefix; not in training.
         summaries: The reference texts, whole; not in training.
     """
@@ -44,6 +45,7 @@ class SummarizationBatch(TypedDict):
     ids: list[str]
     languages: list[str]
     loss_divisor: NotRequired[torch.Tensor]
+    tokens: NotRequired[int]
     articles: NotRequired[list[str]]
     summaries: NotRequired[list[str]]
 

@@ -1,7 +1,8 @@
 """What a checkpoint holds, how it is written, found and checked.
 
 A checkpoint holds the parameters that were trained, optimizer, scheduler, loop and loader positions, random states,
-and under `BASE_KEY` the identity of everything that it does not hold: the base model and the tokenizer.
+under `CONFIG_KEY` the configuration of a model that is trained as a whole, and under `BASE_KEY` the identity of
+everything that it does not hold: the base model and the tokenizer.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import nn
 
 BASE_KEY = "base_model"
+CONFIG_KEY = "model_config"
 # Matrices that bitsandbytes leaves alone in mT5, so that a base has one fingerprint in every adaptation.
 _NEVER_QUANTIZED = ("shared.weight", "lm_head.weight", "wo.weight")
 # Rows of each embedding that enter the fingerprint: enough to tell models apart, little enough to take no time.

@@ -2,14 +2,49 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
 from torch import nn
-from transformers import AutoConfig, AutoModelForSeq2SeqLM
+from transformers import AutoConfig, AutoModelForSeq2SeqLM, MT5Config, PreTrainedConfig
 
 _WEIGHT_FILES = ("*.safetensors", "*.bin")
+# As in mT5, the embeddings have some rows more than the tokenizer has pieces: up to the next multiple.
+_ROWS_MULTIPLE = 128
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Sizes of an mT5 (Xue et al. 2021, section 3.1); all at least 1.
+
+    Args:
+        d_model: Width of the hidden states.
+        d_ff: Width inside the feed-forward layers.
+        num_layers: Blocks of the encoder, and of the decoder.
+        num_heads: Attention heads.
+        d_kv: Width of a head.
+
+    Raises:
+        ValueError: If a size is below 1.
+    """
+
+    d_model: int
+    d_ff: int
+    num_layers: int
+    num_heads: int
+    d_kv: int = 64
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if value < 1:
+                raise ValueError(f"model.from_scratch.{name} {value} must be at least 1.")
+
+    def config(self, pieces: int) -> MT5Config:
+        """The configuration of a model for a tokenizer of so many pieces."""
+        rows = (pieces // _ROWS_MULTIPLE + 1) * _ROWS_MULTIPLE
+        return MT5Config(**asdict(self), vocab_size=rows, pad_token_id=0, eos_token_id=1, decoder_start_token_id=0)
 
 
 def initialize(config_folder: str, output: str, seed: int = 0) -> None:
@@ -20,7 +55,11 @@ def initialize(config_folder: str, output: str, seed: int = 0) -> None:
         output: Folder for the model.
         seed: Fixes the weights.
     """
-    config = AutoConfig.from_pretrained(config_folder)
+    write_random(AutoConfig.from_pretrained(config_folder), output, seed)
+
+
+def write_random(config: PreTrainedConfig, output: str, seed: int = 0) -> None:
+    """Writes a model of a configuration; as `initialize` does otherwise."""
     Path(output).mkdir(parents=True, exist_ok=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -67,15 +67,17 @@ def apply_current_settings(optimizer: Optimizer, scheduler: LambdaLR) -> dict[st
     """Lets today's configuration win over what a checkpoint restored into the optimizer.
 
     Args:
-        optimizer: Built from the configuration, then loaded from a checkpoint.
+        optimizer: Built from the configuration, then loaded from a checkpoint. Where its groups have different
+            settings, it names them as `group_defaults`, see `muon.MuonWithAdamW`.
         scheduler: Likewise.
 
     Returns:
         By setting, the checkpoint's value and the value now in force; empty if they agree.
     """
     changed: dict[str, tuple[Any, Any]] = {}
-    for index, group in enumerate(optimizer.param_groups):
-        for name, now in optimizer.defaults.items():
+    settings = getattr(optimizer, "group_defaults", [optimizer.defaults] * len(optimizer.param_groups))
+    for index, (group, configured) in enumerate(zip(optimizer.param_groups, settings, strict=True)):
+        for name, now in configured.items():
             saved_name = "initial_lr" if name == "lr" else name
             before = group.get(saved_name, now)
             if before == now or (isinstance(now, (list, tuple)) and list(before) == list(now)):

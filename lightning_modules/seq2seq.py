@@ -5,41 +5,25 @@ Shapes: B rows, S source tokens, T target tokens, V vocabulary rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import lightning as L
 import torch
 from lightning.pytorch.cli import OptimizerCallable
-from lightning.pytorch.utilities.rank_zero import rank_zero_info
-from transformers import PreTrainedTokenizerBase
 
-from datamodules.pieces import KEPT_KEY
-from lightning_modules.acceleration import Acceleration, BatchLoss
-from lightning_modules.across_devices import sum_over_devices
+from lightning_modules.acceleration import Acceleration
 from lightning_modules.adaptation import (
     Adaptation,
     Lora,
-    ParameterCount,
     Quantization,
     adapt,
-    count_parameters,
-    download_base,
     enable_gradient_checkpointing,
     frozen_dtype,
     load_base,
-    require_gradient_checkpointing,
-    require_supported_precision,
 )
 from lightning_modules.batch_size import find_batch_size
-from lightning_modules.checkpointing import (
-    BASE_KEY,
-    base_identity,
-    load_trainable_state,
-    require_same_base,
-    trainable_state,
-)
+from lightning_modules.checkpointing import base_identity
 from lightning_modules.evaluation import EvaluatedSummary, Evaluation, Scoring
 from lightning_modules.generation import (
     Generation,
@@ -49,17 +33,18 @@ from lightning_modules.generation import (
     sentinel_ids,
     starts_with_sentinel,
 )
-from lightning_modules.losses import IGNORED_LABEL, sums_by_group
-from lightning_modules.optimization import Schedule, apply_current_settings, build_scheduler
+from lightning_modules.losses import IGNORED_LABEL
+from lightning_modules.optimization import Schedule
 from lightning_modules.quantization import quantize_rest, require_quantizable
 from lightning_modules.summarizer import Summarizer
+from lightning_modules.training import TrainingModule
 from lightning_modules.vocabulary_rows import trim_model
 
 if TYPE_CHECKING:
     from datamodules.collate import SummarizationBatch
 
 
-class Seq2SeqModule(L.LightningModule):
+class Seq2SeqModule(TrainingModule):
     """Fine-tunes an encoder-decoder to summarise.
 
     Args:
@@ -82,8 +67,6 @@ class Seq2SeqModule(L.LightningModule):
         ValueError: If a number is out of range.
     """
 
-    strict_loading = True  # of the trained parameters: `load_state_dict` compares every name and shape
-
     def __init__(
         self,
         base: str,
@@ -101,40 +84,11 @@ class Seq2SeqModule(L.LightningModule):
         gradient_checkpointing: bool = False,
         acceleration: Acceleration = Acceleration(),
     ) -> None:
-        super().__init__()
-        if not 0 <= label_smoothing < 1:
-            raise ValueError(f"model.label_smoothing {label_smoothing} must be in [0, 1).")
+        super().__init__(base, revision, optimizer, schedule, label_smoothing, gradient_checkpointing, acceleration)
         require_quantizable(quantization, adaptation)
-        self.base, self.revision = base, revision
         self.adaptation, self.lora, self.quantization = adaptation, lora, quantization
         self.generation, self.scoring = generation, scoring
-        self.optimizer, self.schedule = optimizer, schedule
-        self.label_smoothing, self.gradient_checkpointing = label_smoothing, gradient_checkpointing
-        self.acceleration = acceleration
-        self.model: Any = None
         self.evaluation = Evaluation()
-        self.base_identity: dict[str, Any] = {}
-        self._resumed = False
-
-    @property
-    def tokenizer(self) -> PreTrainedTokenizerBase:
-        """The data module's tokenizer: there is only one."""
-        return self.trainer.datamodule.tokenizer  # type: ignore[attr-defined]
-
-    @property
-    def parameter_count(self) -> ParameterCount:
-        """Sizes of the loaded model."""
-        return count_parameters(self.model)
-
-    # -- set-up ------------------------------------------------------------------------------------------------------
-
-    def prepare_data(self) -> None:
-        """Downloads the base, on one process of each node."""
-        download_base(self.base, self.revision)
-
-    def setup(self, stage: str) -> None:
-        """Refuses precisions that give NaN, before anything is loaded."""
-        require_supported_precision(str(self.trainer.precision))
 
     def configure_model(self) -> None:
         """Loads the base and attaches the adapters; once."""
@@ -147,21 +101,11 @@ class Seq2SeqModule(L.LightningModule):
         if data.kept_pieces is not None:
             trim_model(model, data.kept_pieces)
         self.base_identity["vocabulary_rows"] = rows = model.get_output_embeddings().weight.shape[0]
-        if len(self.tokenizer) > rows:
-            raise ValueError(
-                f"The tokenizer has {len(self.tokenizer)} pieces, but model.base {self.base!r} only {rows} rows. "
-                "Use the tokenizer that belongs to the model (leave data.tokenizer out)."
-            )
+        self.require_rows(rows)
         quantize_rest(model, self.quantization)
         if self.gradient_checkpointing:
             enable_gradient_checkpointing(model)
         self.model = adapt(model, self.adaptation, self.lora)
-
-    def configure_optimizers(self) -> Any:
-        """Optimizer over the trainable parameters, scheduler stepped each optimizer step."""
-        optimizer = self.optimizer([p for p in self.model.parameters() if p.requires_grad])
-        scheduler = build_scheduler(self.schedule, optimizer, self.trainer.estimated_stepping_batches)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def find_batch_size(self, longest_batch: Callable[[int], SummarizationBatch], limit: int) -> int:
         """How many rows fit into the device's memory, on every device; see `batch_size.find_batch_size`."""
@@ -169,55 +113,7 @@ class Seq2SeqModule(L.LightningModule):
 
     def on_fit_start(self) -> None:
         """Reports what is trained."""
-        count = self.parameter_count
-        rank_zero_info(
-            f"{self.adaptation}: {count.trainable:,} of {count.total:,} parameters trained "
-            f"({count.trainable / count.total:.2%}), {count.four_bit:,} held in 4 bits, "
-            f"weights {count.weight_bytes / 2**20:,.0f} MiB."
-        )
-        for logger in self.loggers:
-            logger.log_hyperparams({f"parameters/{name}": value for name, value in vars(count).items()})
-
-    def on_train_start(self) -> None:
-        """Checks that checkpointing is on, and lets the current optimizer settings win over a checkpoint's."""
-        if self.gradient_checkpointing:
-            require_gradient_checkpointing(self.model)
-        if self._resumed:
-            changed = apply_current_settings(self.optimizers(use_pl_optimizer=False), self.lr_schedulers())  # type: ignore[arg-type]
-            for name, (before, now) in changed.items():
-                rank_zero_info(
-                    f"Optimizer setting {name}: the checkpoint had {before}, the configuration's {now} wins."
-                )
-
-    # -- training ----------------------------------------------------------------------------------------------------
-
-    @cached_property
-    def batch_loss(self) -> BatchLoss:
-        """Gives the loss of a batch: scalar, and (B, T) of its labels."""
-        settings = self.acceleration.resolved(self.device, self.trainer.world_size, self.gradient_checkpointing)
-        return BatchLoss(self.model, self.model.get_output_embeddings().weight, settings, self.label_smoothing)
-
-    def forward(self, batch: SummarizationBatch) -> torch.Tensor:
-        """Mean loss over the labels of a batch."""
-        return self.batch_loss(batch)[0]
-
-    def training_step(self, batch: SummarizationBatch, batch_idx: int) -> torch.Tensor:
-        """Mean loss of a batch, logged overall and by language."""
-        loss, losses = self.batch_loss(batch)
-        # Filled on the device: a plain number would be copied there, and the device waited for.
-        rate = torch.full((), self.trainer.optimizers[0].param_groups[0]["lr"], device=self.device)
-        self.log("train/learning_rate", rate, batch_size=1)
-        self._log_losses(batch, losses)
-        return loss
-
-    def _log_losses(self, batch: SummarizationBatch, losses: torch.Tensor) -> None:
-        languages = self.trainer.datamodule.languages  # type: ignore[attr-defined]
-        counted = batch["labels"] != IGNORED_LABEL
-        sums, tokens = sum_over_devices(sums_by_group(losses, counted, batch["language_index"], len(languages)))
-        self.log("train/loss", sums.sum() / tokens.sum(), batch_size=1)
-        for language, mean in zip(languages, sums / tokens, strict=True):
-            # Without a row of it NaN, a gap: Lightning would log the loss of an earlier batch again.
-            self.log(f"train/loss/{language}", mean, batch_size=1)
+        self.report_parameters(self.adaptation)
 
     # -- evaluation --------------------------------------------------------------------------------------------------
 
@@ -280,21 +176,3 @@ class Seq2SeqModule(L.LightningModule):
         for name, value in self.evaluation.metrics().items():
             # Equal on all devices already, since the evaluation is gathered.
             self.log(f"{stage}/{name}", value, rank_zero_only=False)
-
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """The trained parameters only."""
-        return trainable_state(self.model)
-
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> None:  # type: ignore[override]
-        """Loads trained parameters; every name and shape must fit."""
-        load_trainable_state(self.model, state_dict)
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds the identity of base and tokenizer."""
-        checkpoint[BASE_KEY] = self.base_identity
-        checkpoint[KEPT_KEY] = self.trainer.datamodule.kept_pieces  # type: ignore[attr-defined]
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuses a checkpoint of another base, tokenizer or program."""
-        require_same_base(checkpoint.get(BASE_KEY), self.base_identity)
-        self._resumed = True

@@ -45,6 +45,7 @@ PANELS = (
     Panel("Collapse figures, mean over languages", {f"val/{name}": ("-", name) for name in _COLLAPSE}),
     Panel("Gradient norm before clipping, smoothed", {"train/gradient_norm": (":", "norm")}, ("train/gradient_norm",)),
     Panel("Articles a second, smoothed", {"perf/articles_per_s": (":", "articles/s")}, ("perf/articles_per_s",)),
+    Panel("Tokens a second, smoothed", {"perf/tokens_per_s": (":", "tokens/s")}, ("perf/tokens_per_s",)),
 )
 _SMOOTHING = 0.9
 
