@@ -46,7 +46,7 @@ class MuonWithAdamW(Optimizer):
         params: Iterable[Any],
         lr: float = 2e-3,
         muon_lr: float = 4e-3,
-        betas: tuple[float, float] = (0.9, 0.98),
+        betas: tuple[float, float] = (0.9, 0.999),
         momentum: float = 0.95,
         weight_decay: float = 0.0,
     ) -> None:

@@ -20,6 +20,10 @@ FILES = {
 # What a file about something else leaves open.
 BASE = "--model.base=assets/tiny-mt5"
 SOURCES = "--data.sources=[{language: tr, path: tr.jsonl}]"
+PRETRAINING = (
+    "--model=lightning_modules.span_corruption.SpanCorruptionModule",
+    "--data=datamodules.corpus.CorpusDataModule",
+)
 
 
 def parse(file: Path, *flags: str):
@@ -36,6 +40,7 @@ def test_every_file_is_found():
         "configs/data": 8,
         "configs/logger": 2,
         "configs/model": 5,
+        "configs/pretrain": 3,
         "benchmarks/configs": 1,
         "tests/conf": 1,
     }
@@ -43,12 +48,27 @@ def test_every_file_is_found():
 
 @pytest.mark.parametrize("name", FILES)
 def test_file_is_parsed_and_wins_over_the_defaults(name):
-    config = parse(FILES[name], BASE, SOURCES).fit
+    classes = PRETRAINING if name.startswith("configs/pretrain/") else ()
+    config = parse(FILES[name], *classes, BASE, SOURCES).fit
     for section, written in yaml.safe_load(FILES[name].read_text(encoding="utf-8")).items():
         found = config[section]
         assert {key: found[key] for key in plain(written)} == plain(written)
         written = plain(written.get("init_args", {}))
         assert {key: found.init_args[key] for key in written} == written
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name.startswith("configs/pretrain/")])
+def test_pretraining_file_leaves_no_default_of_summarisation_behind(name):
+    # A setting of the class that lies under it would silently stay, where the new class has one of that name.
+    found = parse(FILES[name], BASE, "--trainer.logger=false").fit
+    sources = "--data.sources=[{language: tr, path: tr.txt}]"
+    alone = parser().parse_args(["fit", *PRETRAINING, BASE, sources, f"--config={FILES[name]}"]).fit
+    for section in ("model", "data"):
+        written = alone[section].init_args.clone()
+        kept = found[section].init_args.clone()
+        for settings in (written, kept):
+            settings.pop("sources", None)
+        assert kept == written, section
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if name.startswith("configs/data/")])
@@ -74,6 +94,9 @@ def test_data_file_is_complete_and_its_sources_are_legal(name):
         ("configs/data/tr_en.yaml", ("data", "init_args", "sources", 1, "columns")),
         ("configs/data/tr_en.yaml", ("data", "init_args", "sources", 1, "limits")),
         ("configs/logger/csv.yaml", ("trainer", "logger", "init_args")),
+        ("configs/pretrain/tiny.yaml", ("model", "init_args", "from_scratch")),
+        ("configs/pretrain/tiny.yaml", ("model", "init_args", "optimizer", "init_args")),
+        ("configs/pretrain/tiny.yaml", ("data", "init_args")),
         ("configs/default.yaml", ("trainer", "logger", 0, "init_args")),
         ("configs/default.yaml", ("trainer", "callbacks", 1, "init_args")),
     ],

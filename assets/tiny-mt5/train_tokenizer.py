@@ -3,7 +3,7 @@
     python assets/tiny-mt5/train_tokenizer.py --text tr.txt.zst en.txt it.txt --pieces 8000 --output DIR
 
 Each file holds one document a line, as plain UTF-8 or packed with zstd (needs the package zstandard). The command
-writes ``DIR/spiece.model``; the same files in the same order give the same model.
+writes ``DIR/spiece.model`` and what loads it as mT5's tokenizer; the same files in the same order give the same model.
 """
 
 from __future__ import annotations
@@ -113,6 +113,8 @@ def main() -> None:
     append_sentinels(model)
     arguments.output.mkdir(parents=True, exist_ok=True)
     (arguments.output / "spiece.model").write_bytes(model.SerializeToString())
+    config = Path(__file__).with_name("tokenizer_config.json").read_text(encoding="utf-8")
+    (arguments.output / "tokenizer_config.json").write_text(config, encoding="utf-8")
 
 
 if __name__ == "__main__":
