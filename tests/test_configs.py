@@ -1,14 +1,21 @@
 """Every configuration that ships is read by the real parser, and what a user misspells in one is refused."""
 
+import inspect
 from collections import Counter
 from pathlib import Path
 
 import datasets
 import pytest
+import torch
 import transformers
 import yaml
 from command_line import TINY, parser
 
+from datamodules.bilingual import BilingualDataModule
+from datamodules.corpus import CorpusDataModule
+from lightning_modules.muon import MuonWithAdamW
+from lightning_modules.seq2seq import Seq2SeqModule
+from lightning_modules.span_corruption import SpanCorruptionModule
 from train import main
 
 ROOT = Path(__file__).parent.parent
@@ -57,18 +64,23 @@ def test_file_is_parsed_and_wins_over_the_defaults(name):
         assert {key: found.init_args[key] for key in written} == written
 
 
-@pytest.mark.parametrize("name", [name for name in FILES if name.startswith("configs/pretrain/")])
-def test_pretraining_file_leaves_no_default_of_summarisation_behind(name):
-    # A setting of the class that lies under it would silently stay, where the new class has one of that name.
-    found = parse(FILES[name], BASE, "--trainer.logger=false").fit
-    sources = "--data.sources=[{language: tr, path: tr.txt}]"
-    alone = parser().parse_args(["fit", *PRETRAINING, BASE, sources, f"--config={FILES[name]}"]).fit
-    for section in ("model", "data"):
-        written = alone[section].init_args.clone()
-        kept = found[section].init_args.clone()
-        for settings in (written, kept):
-            settings.pop("sources", None)
-        assert kept == written, section
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (Seq2SeqModule, SpanCorruptionModule),
+        (BilingualDataModule, CorpusDataModule),
+        (torch.optim.AdamW, MuonWithAdamW),
+    ],
+)
+def test_settings_of_one_name_have_one_default(one, other):
+    # The value of the class in configs/default.yaml stays, in silence, where a configuration names another class.
+    defaults = [
+        {name: parameter.default for name, parameter in inspect.signature(class_).parameters.items()}
+        for class_ in (one, other)
+    ]
+    shared = defaults[0].keys() & defaults[1].keys() - {"self", "optimizer", "lr", "weight_decay", "sources"}
+    assert len(shared) >= 1
+    assert {name: defaults[0][name] for name in shared} == {name: defaults[1][name] for name in shared}
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if name.startswith("configs/data/")])
