@@ -152,7 +152,7 @@ def test_optimizers_of_the_configuration_learn_and_resume_bit_for_bit(
         torch.manual_seed(0)
         model = adapted("lora", Lora(rank=4, dropout=0.0)).eval()
         trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
-        optimizer = build(class_path, settings)(trained.values())
+        optimizer = build(class_path, settings)(trained.items())
         scheduler = build_scheduler(Schedule(warmup_steps=0), optimizer, 8)
         if state:
             restored = torch.load(io.BytesIO(state), weights_only=True)
