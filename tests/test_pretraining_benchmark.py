@@ -16,11 +16,12 @@ from pieces import pack, unpack  # noqa: E402
 
 def test_a_row_ends_in_time_and_counts_what_it_has_seen(tmp_path, monkeypatch):
     monkeypatch.setattr(pretraining, "WARM_UP", 2)
-    text = f"tr={ROOT / 'assets/quickstart/tr.jsonl'}"
+    texts = tmp_path / "tr.txt"
+    texts.write_text("".join(f"{number} numaralı vapur limandan geç ayrıldı.\n" for number in range(2_000)))
     small = ["--sizes", "16", "32", "1", "1", "--batch-size=4", "--input-tokens=16", "--validation-blocks=4"]
     flags = ["--workers=0", "--matrix-size=16", "--every=5", "--seconds=0.5", f"--cache={tmp_path / 'cache'}"]
     output = tmp_path / "row.json"
-    pretraining.main(["--text", text, "--column=article", *small, *flags, f"--output={output}", "--only=Muon 0.004"])
+    pretraining.main(["--text", f"tr={texts}", *small, *flags, f"--output={output}", "--only=Muon 0.004"])
     row = json.loads(output.read_text())
     points = row["points"]
     assert row["row"] == "Muon 0.004"
