@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -56,9 +57,15 @@ def build_loader(
         num_workers=num_workers,
         persistent_workers=num_workers > 0,
         pin_memory=torch.cuda.is_available(),
+        worker_init_fn=_outlive_signals,
         # Its own generator: making an iterator must not draw from the global one that dropout uses.
         generator=torch.Generator().manual_seed(seed),
     )
+
+
+def _outlive_signals(worker: int) -> None:
+    """Leaves it to the training process to answer SIGTERM, which `timeout` and cluster schedulers send to all."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 class PackedBatch(dict[str, Any]):

@@ -1,5 +1,7 @@
 import io
+import os
 import pickle
+import signal
 from multiprocessing.reduction import ForkingPickler
 
 import pytest
@@ -91,6 +93,15 @@ def test_loader_collates_every_share_even_an_empty_one(rows, tiny_tokenizer, wor
     assert [batch["ids"] for batch in batches] == [[rows[0]["id"], rows[30]["id"]], []]
     assert [batch["loss_divisor"].item() for batch in batches] == [4.0, 1.0]
     assert batches[0]["labels"][1, : len(rows[30]["labels"])].tolist() == rows[30]["labels"]
+
+
+def test_workers_leave_it_to_the_training_process_to_answer_sigterm(rows, tiny_tokenizer):
+    collator = SummarizationCollator(0, tiny_tokenizer.eos_token_id, ["tr", "it"])
+    shares = [Share([row]) for row in range(8)]
+    batches = iter(build_loader(EncodedRows(rows, texts=False), shares, collator, 1, seed=0))
+    first = next(batches)
+    os.kill(batches._workers[0].pid, signal.SIGTERM)
+    assert [batch["ids"] for batch in (first, *batches)] == [[rows[row]["id"]] for row in range(8)]
 
 
 def test_labels_are_counted_also_of_chosen_rows(rows):
