@@ -54,16 +54,19 @@ def tokenizer_files(base: str, revision: str | None) -> list[Path]:
     options = {"revision": revision, "_raise_exceptions_for_missing_entries": False}
     try:
         found = [cached_file(base, name, **options) for name in TOKENIZER_FILES]
-    except OSError as error:
-        raise ValueError(f"Cannot find the tokenizer of the checkpoint's base {base!r}: {error}") from error
+    except OSError:  # no such repository, or a hub that cannot be reached
+        found = []
     files = [Path(file) for file in found if file is not None]
     if not files:
-        raise ValueError(f"The checkpoint's base {base!r} has no tokenizer; start in the folder where the run began.")
+        raise ValueError(
+            f"The tokenizer of the checkpoint's base {base!r} (revision {revision or 'main'!r}) cannot be found. Start in "
+            "the folder where the run began, or where the hub can be reached."
+        )
     return files
 
 
 def _require_whole_model(content: dict[str, Any], checkpoint: Path) -> None:
-    if BASE_KEY not in content:
+    if not content.get(BASE_KEY):
         raise ValueError(f"{str(checkpoint)!r} is no checkpoint of ozet: it does not say which base it belongs to.")
     if any("lora_" in name for name in content["state_dict"]):
         raise ValueError(f"{str(checkpoint)!r} holds adapters only; a checkpoint with all weights is needed.")
