@@ -59,8 +59,8 @@ def tokenizer_files(base: str, revision: str | None) -> list[Path]:
     files = [Path(file) for file in found if file is not None]
     if not files:
         raise ValueError(
-            f"The tokenizer of the checkpoint's base {base!r} (revision {revision or 'main'!r}) cannot be found. Start in "
-            "the folder where the run began, or where the hub can be reached."
+            f"The tokenizer of the checkpoint's base {base!r} (revision {revision or 'main'!r}) cannot be found. Start "
+            "in the folder where the run began, or where the hub can be reached."
         )
     return files
 

@@ -64,6 +64,18 @@ def test_file_is_parsed_and_wins_over_the_defaults(name):
         assert {key: found.init_args[key] for key in written} == written
 
 
+@pytest.mark.parametrize("name", [name for name in FILES if name.startswith(("configs/model/", "configs/pretrain/"))])
+def test_optimizer_of_a_file_takes_a_step(name):
+    config = parser().parse_args(["fit", f"--config={FILES[name]}", BASE, SOURCES, "--trainer.logger=false"])
+    optimizer = parser().instantiate_classes(config).fit.model.optimizer
+    parameters = {"encoder.block.0.wi": torch.ones(4, 4), "encoder.block.0.norm": torch.ones(4)}
+    parameters = {key: torch.nn.Parameter(value) for key, value in parameters.items()}
+    for parameter in parameters.values():
+        parameter.grad = torch.rand_like(parameter)
+    optimizer(parameters.items()).step()
+    assert all(value.isfinite().all() and (value != 1).any() for value in parameters.values())
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [
