@@ -96,6 +96,11 @@ def test_epochs_differ_in_order_cuts_and_corruption_and_seeds_too(make_data):
     for batch in (next(iter(loader)), next(iter(other))):
         assert batch["ids"] != first["ids"]
         assert not torch.equal(batch["input_ids"], first["input_ids"])
+    offsets = set()
+    for epoch in range(4):
+        loader.sampler.set_epoch(epoch)
+        offsets.add(next(iter(loader.sampler)).offset)
+    assert len(offsets) > 1
 
 
 def test_temperature_lifts_the_small_language(make_data):
