@@ -6,7 +6,7 @@ from typing import Any
 
 import lightning as L
 
-from lightning_modules.seq2seq import Seq2SeqModule
+from lightning_modules.training import TrainingModule
 
 
 class Compilations(L.Callback):
@@ -18,7 +18,7 @@ class Compilations(L.Callback):
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
         """Logs when Lightning does."""
-        if trainer.global_step % trainer.log_every_n_steps or not isinstance(pl_module, Seq2SeqModule):
+        if trainer.global_step % trainer.log_every_n_steps or not isinstance(pl_module, TrainingModule):
             return
         for name, count in pl_module.batch_loss.counts().items():
             pl_module.log(f"perf/{name}", float(count), batch_size=1)
