@@ -14,7 +14,8 @@ from command_line import TINY, configured, run_folder
 from reports.curves import read_run
 
 ROOT = Path(__file__).parent.parent
-ON_GPU_ONLY = {"perf/peak_memory_gib", "perf/validation_peak_memory_gib"}
+ON_GPU_ONLY = {"perf/peak_memory_gib", "perf/validation_peak_memory_gib", "perf/compilations", "perf/captured_graphs"}
+pytestmark = pytest.mark.xdist_group("dashboard")  # one worker, one run
 PLACES = r"/(tr|en)$"
 
 

@@ -137,6 +137,11 @@ def test_blocks_that_are_computed_twice_are_not_compiled(adapted):
     assert compiled._softmax_gradient is checkpointed._softmax_gradient is not softmax_gradient_
 
 
+def test_nothing_is_counted_where_nothing_is_compiled(adapted):
+    model = adapted("lora")
+    assert BatchLoss(model, model.get_output_embeddings().weight, OFF, 0.0).counts() == {}
+
+
 def test_chunk_must_be_positive():
     with pytest.raises(ValueError, match="loss_chunk 0 must be at least 1, or null"):
         Acceleration(loss_chunk=0)
