@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import datasets
-import lightning as L
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Sampler
 
 from datamodules.collate import Padding, SummarizationBatch, SummarizationCollator
-from datamodules.loading import EncodedRows, PackedBatch, build_loader, label_counts
+from datamodules.loading import EncodedRows, build_loader, label_counts
 from datamodules.longest_batch import longest_batch, require_gpu, resumed_batch_size
 from datamodules.pieces import RECORD, VocabularyTrimming, trim_to_rows, write_record
-from datamodules.position import continue_at, place_among_devices, position
+from datamodules.position import ResumableDataModule
 from datamodules.preparation import Encoding, column, prepare
 from datamodules.report import DataReport
 from datamodules.sampling import EvaluationSampler, Share, TrainingSampler
@@ -25,7 +24,7 @@ from datamodules.tokenize import TruncateTargets
 from datamodules.tokenizer import load_tokenizer, tokenizer_fingerprint
 
 
-class BilingualDataModule(L.LightningDataModule):
+class BilingualDataModule(ResumableDataModule):
     """Concatenates summarisation corpora of two or more languages (or one).
 
     Args:
@@ -108,8 +107,6 @@ class BilingualDataModule(L.LightningDataModule):
         self.kept_pieces: torch.Tensor | None = None
         self.report: DataReport | None = None
         self._splits: dict[str, datasets.Dataset] = {}
-        self._train_sampler: TrainingSampler | None = None
-        self._resume: Mapping[str, Any] | None = None
 
     @property
     def languages(self) -> list[str]:
@@ -159,7 +156,7 @@ class BilingualDataModule(L.LightningDataModule):
         """
         rows, trainer = self.rows("train"), self.trainer
         self.batch_size = self.batch_size or self._find_batch_size()
-        self._train_sampler = TrainingSampler(
+        sampler = TrainingSampler(
             lengths=self._source_lengths("train"),
             languages=column(rows, "language"),
             label_tokens=label_counts(rows),
@@ -169,9 +166,8 @@ class BilingualDataModule(L.LightningDataModule):
             accumulated_batches=trainer.accumulate_grad_batches if trainer is not None else 1,
             **self._place(),
         )
-        if self._resume is not None:
-            continue_at(self._train_sampler, self._resume, self._order())
-        return self._loader("train", self._train_sampler)
+        self._take_up(sampler)
+        return self._loader("train", sampler)
 
     def longest_batch(self, rows: int) -> SummarizationBatch:
         """A made-up training batch of so many rows, all as long as the longest."""
@@ -190,23 +186,6 @@ class BilingualDataModule(L.LightningDataModule):
     def predict_dataloader(self) -> DataLoader:
         """Batches of the test rows, longest first."""
         return self.test_dataloader()
-
-    def transfer_batch_to_device(
-        self, batch: PackedBatch, device: torch.device, dataloader_idx: int
-    ) -> SummarizationBatch:
-        """Copies the tensors as one; Lightning's own way would also look at every single text."""
-        return batch.to(device)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Position in the training rows: the epoch, the batches taken of all of it, and what makes their order."""
-        if self.trainer is None or self._train_sampler is None:
-            return {}
-        taken = self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
-        return position(self._train_sampler, taken, self._order())
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Remembers the position for `train_dataloader`."""
-        self._resume = state_dict or None
 
     def _order(self) -> dict[str, Any]:
         assert self.report is not None
@@ -238,9 +217,6 @@ class BilingualDataModule(L.LightningDataModule):
 
     def _prepare(self, splits: Sequence[str] = SPLITS) -> tuple[dict[str, datasets.Dataset], DataReport]:
         return prepare(self.sources, self.encoding, self.tokenizer, self.tokenizer_fingerprint, self.num_proc, splits)
-
-    def _place(self) -> dict[str, int]:
-        return place_among_devices(self.trainer)
 
     def _source_lengths(self, split: str) -> np.ndarray:
         return column(self.rows(split), "source_tokens").clip(max=self.encoding.max_source_tokens)

@@ -13,6 +13,7 @@ import torch
 from torch.utils.data import Dataset, Sampler
 
 from datamodules.collate import SummarizationBatch
+from datamodules.position import ResumableSampler
 from datamodules.sampling import sample_epoch
 from datamodules.span_corruption import BlockLengths, corrupt, random_spans
 from datamodules.token_cache import TokenFile
@@ -34,7 +35,7 @@ class BlockShare(NamedTuple):
     seeds: list[tuple[int, ...]]
 
 
-class BlockSampler(Sampler[BlockShare]):
+class BlockSampler(ResumableSampler[BlockShare]):
     """Yields one device's share of each batch of an epoch, from any position.
 
     A batch is the one that a single device would take that has as many blocks as all devices together, corruption
@@ -60,20 +61,8 @@ class BlockSampler(Sampler[BlockShare]):
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        self.languages, self.block_tokens = languages, block_tokens
-        self.global_batch_size, self.temperature, self.seed = batch_size * world_size, temperature, seed
-        self.rank, self.world_size = rank, world_size
-        self.epoch = 0
-        self._start = (0, 0)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Chooses the epoch whose order the next iteration takes; Lightning calls this."""
-        self.epoch = epoch
-
-    def resume_at(self, epoch: int, batch: int) -> None:
-        """Makes the iteration of `epoch` begin at its `batch`-th batch; other epochs begin at their first."""
-        self.epoch = epoch
-        self._start = (epoch, batch)
+        super().__init__(batch_size, seed, rank, world_size)
+        self.languages, self.block_tokens, self.temperature = languages, block_tokens, temperature
 
     def __len__(self) -> int:
         return len(self.languages) // self.global_batch_size
@@ -82,8 +71,7 @@ class BlockSampler(Sampler[BlockShare]):
         rng = np.random.default_rng((self.seed, self.epoch))
         offset = int(rng.integers(self.block_tokens))
         blocks = sample_epoch(self.languages, self.temperature, rng)
-        first = self._start[1] if self.epoch == self._start[0] else 0
-        for batch in range(first, len(self)):
+        for batch in range(self.first_batch, len(self)):
             places = range(batch * self.global_batch_size + self.rank, (batch + 1) * self.global_batch_size)
             own = places[:: self.world_size]
             yield BlockShare(blocks[own].tolist(), offset, [(self.seed, self.epoch, place) for place in own])

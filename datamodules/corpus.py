@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import datasets
-import lightning as L
 import numpy as np
-import torch
 from torch.utils.data import DataLoader, Sampler
 
 from datamodules.blocks import BlockSampler, CorruptedBlocks, FixedBlockSampler
-from datamodules.collate import SummarizationBatch
 from datamodules.corpus_report import CorpusReport
 from datamodules.corpus_sources import CorpusSource
-from datamodules.loading import PackedBatch, build_loader
-from datamodules.position import continue_at, place_among_devices, position
+from datamodules.loading import build_loader
+from datamodules.position import ResumableDataModule
 from datamodules.span_corruption import block_lengths
 from datamodules.token_cache import EncodedCorpus, encode_corpus
 from datamodules.tokenizer import load_tokenizer, sentinels, tokenizer_fingerprint
 
 
-class CorpusDataModule(L.LightningDataModule):
+class CorpusDataModule(ResumableDataModule):
     """Packs texts into blocks and corrupts them as in T5 (Raffel et al. 2020, section 3.1.4).
 
     Every text is encoded once, into a cache that is read without copying. Blocks, their order and their corruption
@@ -92,8 +88,6 @@ class CorpusDataModule(L.LightningDataModule):
         self.cache, self.num_workers, self.seed = cache, num_workers, seed
         self.report: CorpusReport | None = None
         self._corpora: list[EncodedCorpus] = []
-        self._train_sampler: BlockSampler | None = None
-        self._resume: Mapping[str, Any] | None = None
 
     @property
     def languages(self) -> list[str]:
@@ -139,17 +133,16 @@ class CorpusDataModule(L.LightningDataModule):
             ValueError: If the texts do not fill one batch.
         """
         blocks = self._blocks("train")
-        self._train_sampler = BlockSampler(
+        sampler = BlockSampler(
             blocks.languages, self.lengths.raw, self.batch_size, self.temperature, self.seed, **self._place()
         )
-        if not len(self._train_sampler):
+        if not len(sampler):
             raise ValueError(
-                f"The texts make {len(blocks)} blocks, too few for one batch of {self._train_sampler.global_batch_size}"
+                f"The texts make {len(blocks)} blocks, too few for one batch of {sampler.global_batch_size}"
                 "; lower data.batch_size, or add texts."
             )
-        if self._resume is not None:
-            continue_at(self._train_sampler, self._resume, self._order())
-        return self._loader(blocks, self._train_sampler)
+        self._take_up(sampler)
+        return self._loader(blocks, sampler)
 
     def val_dataloader(self) -> DataLoader:
         """Always the same blocks of held-out documents, language after language, always corrupted in the same way.
@@ -167,23 +160,6 @@ class CorpusDataModule(L.LightningDataModule):
                 )
             chosen.append(own)
         return self._loader(blocks, FixedBlockSampler(np.concatenate(chosen), self.eval_batch_size, **self._place()))
-
-    def transfer_batch_to_device(
-        self, batch: PackedBatch, device: torch.device, dataloader_idx: int
-    ) -> SummarizationBatch:
-        """Copies the tensors as one; Lightning's own way would also look at every single text."""
-        return batch.to(device)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Position in the blocks: the epoch, the batches taken of all of it, and what makes their order."""
-        if self.trainer is None or self._train_sampler is None:
-            return {}
-        taken = self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
-        return position(self._train_sampler, taken, self._order())
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Remembers the position for `train_dataloader`."""
-        self._resume = state_dict or None
 
     def _order(self) -> dict[str, Any]:
         lengths = self.lengths
@@ -203,9 +179,6 @@ class CorpusDataModule(L.LightningDataModule):
             for source in self.sources
         ]
         self.report = CorpusReport.of(self._corpora, self.lengths.raw)
-
-    def _place(self) -> dict[str, int]:
-        return place_among_devices(self.trainer)
 
     def _blocks(self, split: str) -> CorruptedBlocks:
         languages = [self.languages.index(source.language) for source in self.sources]

@@ -1,52 +1,105 @@
-"""Where a checkpoint stopped in the training rows, and whether a run can go on exactly there."""
+"""Where a checkpoint stopped in the training rows, and how a run goes on exactly there."""
 
 from __future__ import annotations
 
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, TypeVar
+
+import lightning as L
+import torch
+from torch.utils.data import Sampler
+
+from datamodules.collate import SummarizationBatch
+from datamodules.packed_batch import PackedBatch
+
+Shares = TypeVar("Shares")
 
 
-class ResumableSampler(Protocol):
-    """A sampler that yields the batches of an epoch from any of them on; see `sampling.TrainingSampler`."""
-
-    epoch: int
-
-    def resume_at(self, epoch: int, batch: int) -> None:
-        """Makes the iteration of `epoch` begin at its `batch`-th batch."""
-
-    def __len__(self) -> int: ...
-
-
-def place_among_devices(trainer: Any) -> dict[str, int]:
-    """`rank` of this device and `world_size`; 0 and 1 without a trainer.
-
-    Raises:
-        ValueError: If Lightning would share out the batches a second time.
-    """
-    if trainer is None:
-        return {"rank": 0, "world_size": 1}
-    if trainer.world_size > 1 and trainer._accelerator_connector.use_distributed_sampler:
-        raise ValueError("Set trainer.use_distributed_sampler to false: this data module shares out its batches.")
-    return {"rank": trainer.global_rank, "world_size": trainer.world_size}
-
-
-def position(sampler: ResumableSampler, taken: int, order: Mapping[str, Any]) -> dict[str, Any]:
-    """The place after `taken` batches of the sampler's epoch, as plain data; `order` is all that makes their order."""
-    return {"epoch": sampler.epoch, "batch": taken, "batches": len(sampler), "order": dict(order)}
-
-
-def continue_at(sampler: ResumableSampler, place: Mapping[str, Any], order: Mapping[str, Any]) -> None:
-    """Makes a sampler go on at a place.
+class ResumableSampler(Sampler[Shares]):
+    """Yields one device's share of each batch of an epoch, from any position.
 
     Args:
-        sampler: Of the run that goes on.
-        place: From `position`.
-        order: What makes the order of its batches.
-
-    Raises:
-        ValueError: If the place is inside an epoch whose batches would come in another order.
+        batch_size: Rows for one device.
+        seed: Fixes the order of every epoch.
+        rank: This device's number.
+        world_size: Number of devices.
     """
+
+    def __init__(self, batch_size: int, seed: int, rank: int, world_size: int) -> None:
+        self.global_batch_size, self.seed = batch_size * world_size, seed
+        self.rank, self.world_size = rank, world_size
+        self.epoch = 0
+        self._start = (0, 0)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Chooses the epoch whose order the next iteration takes; Lightning calls this."""
+        self.epoch = epoch
+
+    def resume_at(self, epoch: int, batch: int) -> None:
+        """Makes the iteration of `epoch` begin at its `batch`-th batch; other epochs begin at their first."""
+        self.epoch = epoch
+        self._start = (epoch, batch)
+
+    @property
+    def first_batch(self) -> int:
+        """The batch of its epoch at which the next iteration begins."""
+        return self._start[1] if self.epoch == self._start[0] else 0
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Batches of an epoch."""
+
+
+class ResumableDataModule(L.LightningDataModule, ABC):
+    """A data module that shares out its training batches over devices, and goes on where a checkpoint stopped."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._train_sampler: ResumableSampler[Any] | None = None
+        self._resume: Mapping[str, Any] | None = None
+
+    @abstractmethod
+    def _order(self) -> dict[str, Any]:
+        """All that makes the order of the training batches, as plain data."""
+
+    def transfer_batch_to_device(
+        self, batch: PackedBatch, device: torch.device, dataloader_idx: int
+    ) -> SummarizationBatch:
+        """Copies the tensors as one; Lightning's own way would also look at every single text."""
+        return batch.to(device)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Position in the training rows: the epoch, the batches taken of all of it, and what makes their order."""
+        sampler = self._train_sampler
+        if self.trainer is None or sampler is None:
+            return {}
+        taken = self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
+        return {"epoch": sampler.epoch, "batch": taken, "batches": len(sampler), "order": self._order()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Remembers the position for `train_dataloader`."""
+        self._resume = state_dict or None
+
+    def _place(self) -> dict[str, int]:
+        """`rank` of this device and `world_size`; 0 and 1 without a trainer."""
+        trainer = self.trainer
+        if trainer is None:
+            return {"rank": 0, "world_size": 1}
+        if trainer.world_size > 1 and trainer._accelerator_connector.use_distributed_sampler:
+            raise ValueError("Set trainer.use_distributed_sampler to false: this data module shares out its batches.")
+        return {"rank": trainer.global_rank, "world_size": trainer.world_size}
+
+    def _take_up(self, sampler: ResumableSampler[Any]) -> None:
+        """Makes the sampler of the training batches go on where the loaded checkpoint stopped, if there is one."""
+        self._train_sampler = sampler
+        if self._resume is not None:
+            _continue_at(sampler, self._resume, self._order())
+
+
+def _continue_at(sampler: ResumableSampler[Any], place: Mapping[str, Any], order: Mapping[str, Any]) -> None:
+    """Refuses a place inside an epoch whose batches would come in another order."""
     changed = {key: (place["order"].get(key), now) for key, now in order.items()}
     changed = {key: pair for key, pair in changed.items() if pair[0] != pair[1]}
     # Lightning cannot know that the sampler goes on exactly where the checkpoint stopped.

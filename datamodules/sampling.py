@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from torch.utils.data import Sampler
 
+from datamodules.position import ResumableSampler
+
 # Rows are shuffled, cut into pools of this many batches, and sorted by length within a pool: large enough that a
 # batch holds rows of like length, small enough that lengths do not correlate over an epoch.
 POOL_BATCHES = 50
@@ -80,7 +82,7 @@ class Share(NamedTuple):
     loss_divisor: float | None = None
 
 
-class TrainingSampler(Sampler[Share]):
+class TrainingSampler(ResumableSampler[Share]):
     """Yields one device's share of each batch of an epoch, from any position.
 
     A batch has `batch_size` rows for each device and is the one that a single device with as many rows would take.
@@ -110,20 +112,9 @@ class TrainingSampler(Sampler[Share]):
         world_size: int = 1,
         accumulated_batches: int = 1,
     ) -> None:
+        super().__init__(batch_size, seed, rank, world_size)
         self.lengths, self.languages, self.label_tokens = lengths, languages, label_tokens
-        self.global_batch_size, self.temperature, self.seed = batch_size * world_size, temperature, seed
-        self.rank, self.world_size, self.accumulated_batches = rank, world_size, accumulated_batches
-        self.epoch = 0
-        self._start = (0, 0)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Chooses the epoch whose order the next iteration takes; Lightning calls this."""
-        self.epoch = epoch
-
-    def resume_at(self, epoch: int, batch: int) -> None:
-        """Makes the iteration of `epoch` begin at its `batch`-th batch; other epochs begin at their first."""
-        self.epoch = epoch
-        self._start = (epoch, batch)
+        self.temperature, self.accumulated_batches = temperature, accumulated_batches
 
     def __len__(self) -> int:
         return math.ceil(len(self.lengths) / self.global_batch_size)
@@ -133,8 +124,7 @@ class TrainingSampler(Sampler[Share]):
         rows = sample_epoch(self.languages, self.temperature, rng)
         batches = bucket_batches(rows, self.lengths, self.global_batch_size, rng)
         divisors = self._loss_divisors(batches)
-        first = self._start[1] if self.epoch == self._start[0] else 0
-        for batch, divisor in zip(batches[first:], divisors[first:], strict=True):
+        for batch, divisor in zip(batches[self.first_batch :], divisors[self.first_batch :], strict=True):
             yield Share(batch[self.rank :: self.world_size].tolist(), divisor)
 
     def _loss_divisors(self, batches: list[np.ndarray]) -> list[float]:

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datamodules.collate import SummarizationCollator
-from datamodules.loading import EncodedRows, PackedBatch, build_loader, label_counts
+from datamodules.loading import EncodedRows, build_loader, label_counts
+from datamodules.packed_batch import PackedBatch
 from datamodules.sampling import Share
 
 BATCH = {
