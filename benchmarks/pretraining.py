@@ -179,7 +179,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--text", nargs="+", required=True, help="LANGUAGE=FILE or LANGUAGE=folder of tokens")
     parser.add_argument("--column", default="text")
     parser.add_argument("--base", default=str(ROOT / "assets/tiny-mt5"), help="folder of the tokenizer")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[256, 1024, 4, 4], help="d_model d_ff layers heads")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[256, 768, 4, 4], help="d_model d_ff layers heads")
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--every", type=int, default=500, help="steps between validations")
