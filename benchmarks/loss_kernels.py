@@ -4,7 +4,8 @@
 
 Forward and backward pass with a frozen head, as when adapters are trained; PyTorch has such a loss since 2.13. Each row
 is a process of its own. Memory is what a row needs beyond head and hidden states: of the GPU if there is one, else of
-the process. `relative_error` is that of the gradient of the hidden states against the plain loss in fp32.
+the process. `torch, by token` also gives the loss of each token, as ozet's always does. `relative_error` is that of the
+gradient of the hidden states against the plain loss in fp32.
 """
 
 from __future__ import annotations
@@ -37,9 +38,13 @@ def losses(kind: str, chunk: int) -> Loss:
     """A loss of hidden states (N, H), head (V, H) and labels (N,)."""
     if kind == "plain":
         return lambda hidden, head, labels: plain_cross_entropy(hidden, head, labels)[0]
-    if kind == "torch":
+    if kind.startswith("torch"):
         options = torch.nn.LinearCrossEntropyOptions(batch_chunk_size=chunk)
-        return lambda hidden, head, labels: F.linear_cross_entropy(hidden, head, labels, options=options)
+        if kind == "torch":
+            return lambda hidden, head, labels: F.linear_cross_entropy(hidden, head, labels, options=options)
+        return lambda hidden, head, labels: F.linear_cross_entropy(
+            hidden, head, labels, reduction="none", options=options
+        ).mean()
     kernel = torch.compile(softmax_gradient_) if kind == "ozet, compiled" else softmax_gradient_
     return lambda hidden, head, labels: linear_cross_entropy(
         hidden, head, labels, chunk=chunk, softmax_gradient=kernel
@@ -100,7 +105,7 @@ def main() -> None:
         kind, chunk, dtype = options.row
         print("\n" + json.dumps(measure(options, kind, int(chunk), dtype)))
         return
-    chunked = ["ozet"] + (["torch"] if hasattr(F, "linear_cross_entropy") else [])
+    chunked = ["ozet"] + (["torch", "torch, by token"] if hasattr(F, "linear_cross_entropy") else [])
     chunked += ["ozet, compiled"] if torch.cuda.is_available() else []
     result: dict[str, Any] = {"commit": options.commit, "device": device_name(), "torch": torch.__version__, "rows": []}
     result |= {key: getattr(options, key) for key in ("tokens", "hidden", "vocabulary", "repetitions")}
