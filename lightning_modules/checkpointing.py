@@ -195,12 +195,30 @@ def find_checkpoint(root: Path, which: str) -> Path:
     last = candidates[-1]
     if which == "last":
         return last
+    best = _best_beside(last)
+    if best is None:
+        raise ValueError(f"The run {str(last.parent.parent)!r} has no best checkpoint: no validation has ended yet.")
+    return best
+
+
+def checkpoint_of_run(run: Path) -> Path:
+    """The best checkpoint of a run's folder, or the last one if no validation has ended.
+
+    Raises:
+        ValueError: If the run has saved none.
+    """
+    last = run / "checkpoints" / "last.ckpt"
+    if not last.is_file():
+        raise ValueError(f"The run {str(run)!r} has no checkpoints/last.ckpt: it has not saved one yet.")
+    return _best_beside(last) or last
+
+
+def _best_beside(last: Path) -> Path | None:
     states = OzetCheckpointIO().load_checkpoint(last)["callbacks"].values()
     best = next((state["best_model_path"] for state in states if state.get("best_model_path")), None)
     # Only the name counts: the run may have been moved since.
-    if best is None or not (last.parent / Path(best).name).is_file():
-        raise ValueError(f"The run {str(last.parent.parent)!r} has no best checkpoint: no validation has ended yet.")
-    return last.parent / Path(best).name
+    file = last.parent / Path(best).name if best else None
+    return file if file is not None and file.is_file() else None
 
 
 def _tensors(value: Any) -> list[torch.Tensor]:

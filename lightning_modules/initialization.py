@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 from torch import nn
-from transformers import AutoConfig, AutoModelForSeq2SeqLM, MT5Config, PreTrainedConfig
+from transformers import AutoConfig, AutoModelForSeq2SeqLM, MT5Config, PreTrainedConfig, PreTrainedModel
 
 _WEIGHT_FILES = ("*.safetensors", "*.bin")
 # As in mT5, the embeddings have some rows more than the tokenizer has pieces: up to the next multiple.
@@ -63,17 +63,23 @@ def write_random(config: PreTrainedConfig, output: str, seed: int = 0) -> None:
     Path(output).mkdir(parents=True, exist_ok=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = AutoModelForSeq2SeqLM.from_config(config, dtype=torch.float32)
-        # Built from a configuration the head is the embedding itself; mT5's is a matrix of its own.
-        head = nn.Linear(config.d_model, config.vocab_size, bias=False)
-        nn.init.normal_(head.weight, std=config.d_model**-0.5)
-    model.set_output_embeddings(head)
+        model = untied_model(config)
     model.config.architectures = [type(model).__name__]
-    model.config.tie_word_embeddings = False
     # Not by the model's save_pretrained, which writes on the first of several devices only.
     model.config.save_pretrained(output)
     weights = {name: parameter.detach().contiguous() for name, parameter in model.named_parameters()}
     save_file(weights, Path(output) / "model.safetensors", metadata={"format": "pt"})
+
+
+def untied_model(config: PreTrainedConfig) -> PreTrainedModel:
+    """A model of a configuration with random fp32 weights and a head of its own, as mT5 has."""
+    model = AutoModelForSeq2SeqLM.from_config(config, dtype=torch.float32)
+    # Built from a configuration the head is the embedding itself.
+    head = nn.Linear(config.d_model, config.vocab_size, bias=False)
+    nn.init.normal_(head.weight, std=config.d_model**-0.5)
+    model.set_output_embeddings(head)
+    model.config.tie_word_embeddings = False
+    return model
 
 
 def lacks_weights(base: str) -> bool:

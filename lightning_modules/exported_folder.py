@@ -1,0 +1,129 @@
+"""Reads the folders that export writes: a Hugging Face model, or an adapter for one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftConfig, PeftModel
+from safetensors import SafetensorError
+from transformers import AutoModelForSeq2SeqLM, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+from datamodules.pieces import KEPT_KEY, RECORD
+from datamodules.tokenizer import load_tokenizer
+from lightning_modules.adaptation import Adaptation
+from lightning_modules.generation import Generation
+from lightning_modules.quantization import Quantization
+from lightning_modules.recorded_base import RecordedBase
+from lightning_modules.run_settings import known
+
+ADAPTER = "adapter_config.json"
+OZET = "ozet.json"
+
+
+@dataclass(frozen=True)
+class ExportRecord:
+    """Contents of `ozet.json`: what Hugging Face's files have no place for.
+
+    Attributes:
+        source_prefix: Text before each article, if it is the same in all languages.
+        max_source_tokens: Greatest length of an encoded article, `</s>` included.
+        languages: Those that the model was trained on.
+        prefixes: Text before each article by language.
+        adaptation: What was trained.
+        base: Identity of the base, see `checkpointing.base_identity`.
+        quantization: The 4-bit format that adapters were trained on, None without.
+    """
+
+    source_prefix: str = ""
+    max_source_tokens: int = 512
+    languages: list[str] = field(default_factory=list)
+    prefixes: dict[str, str] = field(default_factory=dict)
+    adaptation: Adaptation = "full"
+    base: Mapping[str, Any] = field(default_factory=dict)
+    quantization: dict[str, Any] | None = None
+
+    def write(self, folder: Path) -> None:
+        """Writes the file."""
+        text = json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
+        (folder / OZET).write_text(text, encoding="utf-8")
+
+
+def read_record(folder: Path) -> ExportRecord:
+    """The `ozet.json` of a folder; defaults where it has none.
+
+    Raises:
+        ValueError: If it is damaged.
+    """
+    file = folder / OZET
+    if not file.is_file():
+        return ExportRecord()
+    try:
+        return known(ExportRecord, json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"{str(file)!r} is damaged ({error}); export the model again.") from error
+
+
+def generation_of(folder: Path) -> Generation:
+    """The settings of generation in a folder's `generation_config.json`; those of `Generation` that it leaves open."""
+    if not (folder / "generation_config.json").is_file():
+        return Generation()
+    config = GenerationConfig.from_pretrained(folder)
+    default = Generation()
+    return Generation(
+        max_new_tokens=config.max_new_tokens or default.max_new_tokens,
+        num_beams=config.num_beams or default.num_beams,
+        length_penalty=default.length_penalty if config.length_penalty is None else config.length_penalty,
+        no_repeat_ngram_size=config.no_repeat_ngram_size or default.no_repeat_ngram_size,
+    )
+
+
+def model_of_folder(
+    folder: Path, record: ExportRecord, device: torch.device, dtype: torch.dtype | None
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The model and tokenizer of a Hugging Face folder; see `load_trained`.
+
+    Raises:
+        ValueError: If a file is missing or damaged.
+    """
+    try:
+        model = AutoModelForSeq2SeqLM.from_pretrained(folder, dtype=dtype or "auto")
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"Cannot load the model in {str(folder)!r}: {reason} Export it again.") from error
+    model.config.tie_word_embeddings = False  # transformers 5 claims otherwise of every mT5
+    model.generation_config = GenerationConfig()
+    return model, load_tokenizer(str(folder))
+
+
+def model_of_adapter(
+    folder: Path, record: ExportRecord, device: torch.device, dtype: torch.dtype | None
+) -> tuple[PeftModel, PreTrainedTokenizerBase]:
+    """The base with a folder's adapters, quantised and trimmed as in training, and its tokenizer; see `load_trained`.
+
+    Raises:
+        ValueError: If the adapter is damaged, or its base missing or another.
+    """
+    config = PeftConfig.from_pretrained(str(folder))
+    identity = dict(record.base) or {"name": config.base_model_name_or_path, "revision": config.revision}
+    base = RecordedBase(identity, _kept_pieces(folder))
+    quantization = known(Quantization, record.quantization)
+    adaptation: Adaptation = "lora" if record.quantization is None else "qlora"
+    tokenizer = base.tokenizer()
+    model = base.model(adaptation, quantization, dtype or torch.bfloat16, device)
+    try:
+        return PeftModel.from_pretrained(model, str(folder)), tokenizer
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"Cannot load the adapter in {str(folder)!r}: {reason} Export it again.") from error
+
+
+def _kept_pieces(folder: Path) -> torch.Tensor | None:
+    file = folder / RECORD
+    if not file.is_file():
+        return None
+    return torch.tensor(json.loads(file.read_text(encoding="utf-8"))[KEPT_KEY])
