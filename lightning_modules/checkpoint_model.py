@@ -14,6 +14,7 @@ from datamodules.pieces import KEPT_KEY
 from lightning_modules.adaptation import adapt, frozen_dtype
 from lightning_modules.checkpointing import BASE_KEY, CONFIG_KEY, OzetCheckpointIO, load_trainable_state
 from lightning_modules.initialization import untied_model
+from lightning_modules.quantization import cast_weights
 from lightning_modules.recorded_base import RecordedBase
 from lightning_modules.run_settings import RunSettings, settings_of
 
@@ -38,6 +39,11 @@ class Checkpoint:
     def adapted(self) -> bool:
         """Whether it holds adapters only."""
         return self.settings.adaptation != "full"
+
+    @property
+    def vocabulary_rows(self) -> int:
+        """Rows of the trained model's head."""
+        return self.content[BASE_KEY]["vocabulary_rows"]
 
     @property
     def run(self) -> Path:
@@ -72,11 +78,13 @@ def model_of_checkpoint(
     Raises:
         ValueError: If the base is missing or not the one of the run, or the parameters do not fit.
     """
-    settings, dtype = checkpoint.settings, dtype or frozen_dtype(checkpoint.settings.precision)
-    if CONFIG_KEY in checkpoint.content:  # then nothing of the base is needed
-        model: Any = untied_model(AutoConfig.for_model(**checkpoint.content[CONFIG_KEY]))
+    settings, content = checkpoint.settings, checkpoint.content
+    trained_in = frozen_dtype(settings.precision)
+    if CONFIG_KEY in content:  # then nothing of the base is needed
+        base: Any = untied_model(AutoConfig.for_model(**content[CONFIG_KEY]))
     else:
-        model = checkpoint.base.model(settings.adaptation, settings.quantization, dtype, device)
-    model = adapt(model, settings.adaptation, settings.lora)
-    load_trainable_state(model, checkpoint.content["state_dict"])
-    return model if checkpoint.adapted else model.to(dtype)
+        base = checkpoint.base.model(settings.adaptation, settings.quantization, trained_in, device)
+    cast_weights(base, dtype or trained_in)
+    model = adapt(base, settings.adaptation, settings.lora)
+    load_trainable_state(model, content["state_dict"])
+    return model

@@ -69,22 +69,27 @@ def hold_dense(model: nn.Module, wanted: bool | None) -> None:
         model: Any module.
         wanted: None is yes where the plain layers take at most 2% of a GPU's memory.
     """
+    size = _dense_bytes(layer for layer in model.modules() if _is_four_bit(layer))
+    if wanted is None:
+        available = available_bytes(next(model.parameters()).device)
+        wanted = available is not None and size <= HELD_SHARE * available
+    if not (wanted and size):
+        return
+    rank_zero_info(
+        f"The numbers of 4-bit layers are held in {size / 2**20:,.0f} MiB, four times as much, so that no step "
+        "de-quantises them; model.quantization.dense: false keeps them in 4 bits."
+    )
+    replace_by_dense(model)
+
+
+def replace_by_dense(model: nn.Module) -> None:
+    """Puts plain layers in the place of 4-bit ones; they hold the numbers which those compute with."""
     layers: list[tuple[nn.Module, str, Any]] = [
         (parent, name, layer)
         for parent in model.modules()
         for name, layer in parent.named_children()
         if _is_four_bit(layer)
     ]
-    size = _dense_bytes(layer for *_, layer in layers)
-    if wanted is None:
-        available = available_bytes(next(model.parameters()).device)
-        wanted = available is not None and size <= HELD_SHARE * available
-    if not (wanted and layers):
-        return
-    rank_zero_info(
-        f"The numbers of 4-bit layers are held in {size / 2**20:,.0f} MiB, four times as much, so that no step "
-        "de-quantises them; model.quantization.dense: false keeps them in 4 bits."
-    )
     for parent, name, layer in layers:
         plain = nn.Linear(layer.in_features, layer.out_features, bias=False, device="meta")
         plain.weight, plain.bias = nn.Parameter(dequantized(layer), requires_grad=False), layer.bias

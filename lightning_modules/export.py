@@ -1,95 +1,189 @@
-"""Turns a checkpoint into a plain Hugging Face folder: weights, configuration, tokenizer."""
+"""Turns a checkpoint into a plain Hugging Face folder: a whole model, or an adapter for its base."""
 
 from __future__ import annotations
 
+import json
 import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from peft import AutoPeftModelForSeq2SeqLM
 from safetensors.torch import save_file
-from transformers import AutoConfig, GenerationConfig, PreTrainedConfig
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, GenerationConfig, PreTrainedModel
 from transformers.utils import cached_file
 
-from datamodules.pieces import KEPT_KEY
-from lightning_modules.checkpointing import BASE_KEY, CONFIG_KEY, OzetCheckpointIO
+from datamodules.pieces import RECORD, write_record
+from datamodules.tokenizer import tokenizer_fingerprint
+from lightning_modules.adaptation import frozen_dtype
+from lightning_modules.checkpoint_model import Checkpoint, model_of_checkpoint
+from lightning_modules.exported_folder import ExportRecord
+from lightning_modules.generation import generation_config
+from lightning_modules.initialization import lacks_weights
+from lightning_modules.merging import merged_model
+from lightning_modules.portable_tokenizer import save_portable
+from lightning_modules.trained_model import load_trained
+from lightning_modules.verification import Exported, Verification, verify
 
-# Whichever of them the base has: a tokenizer that transformers writes anew is not quite the same.
+VERIFICATION = "verification.json"
+# Whichever of them a base has: a tokenizer that transformers writes anew is not quite the same.
 TOKENIZER_FILES = ("spiece.model", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 
 
-def export(checkpoint: Path, output: Path, dtype: torch.dtype = torch.bfloat16) -> None:
-    """Writes the model of a checkpoint that holds all weights, from pretraining or full fine-tuning.
+@dataclass(frozen=True)
+class Form:
+    """What is exported.
 
     Args:
-        checkpoint: From a run of `train.py`.
-        output: Folder to be made.
-        dtype: Format of the weights.
+        adapter_only: The adapters alone; they load with `peft`, onto their base.
+        dtype: Format of the weights of a whole model; adapters stay fp32.
+    """
+
+    adapter_only: bool = False
+    dtype: torch.dtype = torch.bfloat16
+
+
+def require_exportable(checkpoint: Checkpoint, output: Path, form: Form) -> None:
+    """Refuses what cannot be exported, before the model is loaded.
 
     Raises:
-        ValueError: If the output exists, the checkpoint holds adapters or a trimmed vocabulary, or its base's tokenizer
-            is not there.
+        ValueError: If the output exists, or an adapter is asked for that is not there or that nobody could load.
     """
-    if output.exists() and any(output.iterdir()):
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise ValueError(f"{str(output)!r} exists and is not empty; name another folder.")
-    content = OzetCheckpointIO().load_checkpoint(checkpoint)
-    _require_whole_model(content, checkpoint)
-    base: dict[str, Any] = content[BASE_KEY]
-    files = tokenizer_files(base["name"], base["revision"])
-    output.mkdir(parents=True, exist_ok=True)
-    for file in files:
-        shutil.copy(file, output / file.name)
-    _write_configuration(content, dtype, output)
-    weights = {name: value.to(dtype).contiguous() for name, value in content["state_dict"].items()}
-    save_file(weights, output / "model.safetensors", metadata={"format": "pt"})
-    shutil.copymode(output / "config.json", output / "model.safetensors")  # safetensors lets only the owner read
+    if not form.adapter_only:
+        return
+    if not checkpoint.adapted:
+        raise ValueError(
+            f"{str(checkpoint.file)!r} has no adapter: all parameters were trained (model.adaptation full). Leave out "
+            "--adapter-only."
+        )
+    if lacks_weights(checkpoint.base.name):
+        raise ValueError(
+            f"The base {checkpoint.base.name!r} holds no weights (it was initialised at random), so that nobody could "
+            "load an adapter for it. Use --merge."
+        )
 
 
-def tokenizer_files(base: str, revision: str | None) -> list[Path]:
-    """The tokenizer's files of a folder or hub id.
+def export(checkpoint: Checkpoint, output: Path, form: Form, texts: Sequence[str]) -> Verification | None:
+    """Writes a folder, and compares what others load from it with the trained model.
+
+    Args:
+        checkpoint: From `read_checkpoint`.
+        output: Folder to be made; nothing is left there if anything fails.
+        form: What is exported.
+        texts: Articles to compare on, their prefix included; none of pretraining, whose model is only a base.
+
+    Returns:
+        The comparison, also in `verification.json`; None of pretraining.
 
     Raises:
-        ValueError: If there is none.
+        ValueError: See `require_exportable`, `RecordedBase` and `verify`.
     """
-    options = {"revision": revision, "_raise_exceptions_for_missing_entries": False}
+    require_exportable(checkpoint, output, form)
+    partial = output.with_name(f"{output.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
     try:
-        found = [cached_file(base, name, **options) for name in TOKENIZER_FILES]
-    except OSError:  # no such repository, or a hub that cannot be reached
-        found = []
-    files = [Path(file) for file in found if file is not None]
-    if not files:
-        raise ValueError(
-            f"The tokenizer of the checkpoint's base {base!r} (revision {revision or 'main'!r}) cannot be found. Start "
-            "in the folder where the run began, or where the hub can be reached."
-        )
-    return files
+        verification = _write(checkpoint, partial, form, texts)
+        if output.exists():
+            output.rmdir()
+        partial.rename(output)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return verification
 
 
-def _require_whole_model(content: dict[str, Any], checkpoint: Path) -> None:
-    if not content.get(BASE_KEY):
-        raise ValueError(f"{str(checkpoint)!r} is no checkpoint of ozet: it does not say which base it belongs to.")
-    if any("lora_" in name for name in content["state_dict"]):
-        raise ValueError(f"{str(checkpoint)!r} holds adapters only; a checkpoint with all weights is needed.")
-    if content.get(KEPT_KEY) is not None:
-        raise ValueError(
-            f"{str(checkpoint)!r} has a trimmed vocabulary; use `python -m lightning_modules.vocabulary expand`."
-        )
+def _write(checkpoint: Checkpoint, folder: Path, form: Form, texts: Sequence[str]) -> Verification | None:
+    if form.adapter_only:
+        _write_adapter(checkpoint, folder)
+    else:
+        write_model(merged_model(checkpoint), folder, form.dtype)
+    if checkpoint.settings.pretraining:
+        _copy_tokenizer(checkpoint, folder)
+        return None
+    _write_tokenizer(checkpoint, folder, trimmed=not form.adapter_only)
+    _record(checkpoint).write(folder)
+    trained = load_trained(str(checkpoint.file), torch.device("cpu"))
+    kept = checkpoint.base.kept if form.adapter_only else None
+    verification = verify(trained, open_as_others(folder, form.adapter_only, kept), texts)
+    text = json.dumps(asdict(verification), indent=2) + "\n"
+    (folder / VERIFICATION).write_text(text, encoding="utf-8")
+    return verification
 
 
-def _write_configuration(content: dict[str, Any], dtype: torch.dtype, output: Path) -> None:
-    base = content[BASE_KEY]
-    config: PreTrainedConfig
-    if CONFIG_KEY in content:
-        config = AutoConfig.for_model(**content[CONFIG_KEY])
-    else:  # from before checkpoints held it
-        config = AutoConfig.from_pretrained(base["name"], revision=base["revision"])
-    config.architectures = config.architectures or ["MT5ForConditionalGeneration"]
+def write_model(model: PreTrainedModel, folder: Path, dtype: torch.dtype) -> None:
+    """Writes configuration and weights, the head untied."""
+    config = model.config
+    config.architectures = [type(model).__name__]
     # transformers 5 says otherwise of every mT5; the head has weights of its own.
     config.tie_word_embeddings = False
     config.dtype = dtype
-    config.save_pretrained(output)
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    config.save_pretrained(folder)
     GenerationConfig(
         decoder_start_token_id=config.decoder_start_token_id,
         pad_token_id=config.pad_token_id,
         eos_token_id=config.eos_token_id,
-    ).save_pretrained(output)
+    ).save_pretrained(folder)
+    # Not by save_pretrained: it would put what it knows of tied and quantised weights in.
+    weights = {name: value.detach().to(dtype).contiguous() for name, value in model.named_parameters()}
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    shutil.copymode(folder / "config.json", folder / "model.safetensors")  # safetensors lets only the owner read
+
+
+def open_as_others(folder: Path, adapter: bool, kept: torch.Tensor | None = None) -> Exported:
+    """Loads a folder, in fp32, with nothing but transformers or peft."""
+    loader: Any = AutoPeftModelForSeq2SeqLM if adapter else AutoModelForSeq2SeqLM
+    model = loader.from_pretrained(str(folder), dtype=torch.float32).eval()
+    return Exported(model, AutoTokenizer.from_pretrained(folder), GenerationConfig.from_pretrained(folder), kept)
+
+
+def _write_adapter(checkpoint: Checkpoint, folder: Path) -> None:
+    model: Any = model_of_checkpoint(checkpoint, torch.device("cpu"), torch.float32)
+    settings = model.peft_config["default"]
+    name = Path(checkpoint.base.name)
+    settings.base_model_name_or_path = str(name.resolve()) if name.is_dir() else checkpoint.base.name
+    settings.revision = checkpoint.base.revision
+    # Embeddings and head are the base's, even if some of their rows were left out.
+    model.save_pretrained(folder, save_embedding_layers=False)
+    if checkpoint.base.kept is not None:
+        write_record(folder / RECORD, checkpoint.base.kept.numpy(), tokenizer_fingerprint(checkpoint.base.tokenizer()))
+
+
+def _write_tokenizer(checkpoint: Checkpoint, folder: Path, trimmed: bool) -> None:
+    """And the settings of generation, which name pieces by their ids."""
+    settings = checkpoint.settings
+    tokenizer = checkpoint.base.tokenizer(trimmed)
+    save_portable(tokenizer, folder, settings.max_source_tokens)
+    rows = checkpoint.vocabulary_rows if trimmed else checkpoint.base.rows()
+    generation_config(settings.generation, tokenizer, rows).save_pretrained(folder)
+
+
+def _copy_tokenizer(checkpoint: Checkpoint, folder: Path) -> None:
+    """As it is: what goes on training from the folder finds its texts encoded already."""
+    base = checkpoint.base
+    options = {"revision": base.revision, "_raise_exceptions_for_missing_entries": False}
+    base.tokenizer()  # says what is wrong if it cannot be found
+    for file in (cached_file(base.name, name, **options) for name in TOKENIZER_FILES):
+        if file is not None:
+            shutil.copy(file, folder / Path(file).name)
+
+
+def _record(checkpoint: Checkpoint) -> ExportRecord:
+    settings, base = checkpoint.settings, dict(checkpoint.base.identity)
+    if Path(base["name"]).is_dir():
+        base["name"] = str(Path(base["name"]).resolve())
+    return ExportRecord(
+        source_prefix=settings.source_prefix,
+        max_source_tokens=settings.max_source_tokens,
+        languages=settings.languages,
+        prefixes=settings.prefixes,
+        adaptation=settings.adaptation,
+        base=base,
+        quantization=asdict(settings.quantization) if settings.adaptation == "qlora" else None,
+        frozen_dtype=str(frozen_dtype(settings.precision)).removeprefix("torch."),
+    )

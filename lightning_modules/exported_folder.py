@@ -17,7 +17,7 @@ from datamodules.pieces import KEPT_KEY, RECORD
 from datamodules.tokenizer import load_tokenizer
 from lightning_modules.adaptation import Adaptation
 from lightning_modules.generation import Generation
-from lightning_modules.quantization import Quantization
+from lightning_modules.quantization import Quantization, cast_weights
 from lightning_modules.recorded_base import RecordedBase
 from lightning_modules.run_settings import known
 
@@ -37,6 +37,7 @@ class ExportRecord:
         adaptation: What was trained.
         base: Identity of the base, see `checkpointing.base_identity`.
         quantization: The 4-bit format that adapters were trained on, None without.
+        frozen_dtype: Format of frozen weights in training: `float32` or `bfloat16`.
     """
 
     source_prefix: str = ""
@@ -46,6 +47,7 @@ class ExportRecord:
     adaptation: Adaptation = "full"
     base: Mapping[str, Any] = field(default_factory=dict)
     quantization: dict[str, Any] | None = None
+    frozen_dtype: str = "float32"
 
     def write(self, folder: Path) -> None:
         """Writes the file."""
@@ -114,7 +116,9 @@ def model_of_adapter(
     quantization = known(Quantization, record.quantization)
     adaptation: Adaptation = "lora" if record.quantization is None else "qlora"
     tokenizer = base.tokenizer()
-    model = base.model(adaptation, quantization, dtype or torch.bfloat16, device)
+    trained_in = torch.bfloat16 if record.frozen_dtype == "bfloat16" else torch.float32
+    model = base.model(adaptation, quantization, trained_in, device)
+    cast_weights(model, dtype or trained_in)
     try:
         return PeftModel.from_pretrained(model, str(folder)), tokenizer
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:

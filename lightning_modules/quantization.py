@@ -155,6 +155,22 @@ def linear_4bit(layer: nn.Linear, quantization: Quantization, storage: torch.dty
     return quantized.train(layer.training)
 
 
+def cast_weights(model: nn.Module, dtype: torch.dtype) -> None:
+    """Changes, in place, the format of weights that are not quantised, and of arithmetic with those that are.
+
+    transformers refuses to cast a model that has 4-bit layers. Quantised numbers stay what they are.
+    """
+    for module in model.modules():
+        if isinstance(module, QuantizedMatrix):
+            module.dtype = dtype
+            continue
+        if isinstance(module, Linear4bit):
+            module.compute_dtype = dtype
+        for parameter in module.parameters(recurse=False):
+            if parameter.is_floating_point() and not isinstance(parameter, Params4bit):
+                parameter.data = parameter.data.to(dtype)
+
+
 def count_parameters(model: nn.Module) -> ParameterCount:
     """Counts each parameter once, quantised ones by what they stand for."""
     matrices = [module for module in model.modules() if isinstance(module, QuantizedMatrix)]

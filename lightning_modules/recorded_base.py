@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from datamodules.tokenizer import load_tokenizer, tokenizer_fingerprint, trim_tokenizer
 from lightning_modules.adaptation import Adaptation, load_base
@@ -41,6 +41,10 @@ class RecordedBase:
         """The commit on the hub where it is known, else what the run was told."""
         return None if Path(self.name).is_dir() else self.identity.get("commit") or self.identity.get("revision")
 
+    def rows(self) -> int:
+        """Rows of the whole base's head."""
+        return AutoConfig.from_pretrained(self.name, revision=self.revision).vocab_size
+
     def tokenizer(self, trimmed: bool = True) -> PreTrainedTokenizerBase:
         """The tokenizer of the run.
 
@@ -64,21 +68,25 @@ class RecordedBase:
         return tokenizer
 
     def model(
-        self, adaptation: Adaptation, quantization: Quantization, dtype: torch.dtype, device: torch.device
+        self,
+        adaptation: Adaptation,
+        quantization: Quantization,
+        trained_in: torch.dtype,
+        device: torch.device = torch.device("cpu"),
     ) -> PreTrainedModel:
         """The base in the state that adapters were put onto: trimmed, then quantised.
 
         Args:
             adaptation: `qlora` gives the 4-bit model, anything else the plain one.
             quantization: The 4-bit format.
-            dtype: Of the weights that are not quantised, and of arithmetic.
+            trained_in: Format of frozen weights in training: what is quantised must be rounded as it was there.
             device: Where 4-bit weights are placed.
 
         Raises:
             ValueError: If it cannot be found, or is not the one of the run.
         """
         try:
-            model = load_base(self.name, self.revision, adaptation, quantization, dtype, device)
+            model = load_base(self.name, self.revision, adaptation, quantization, trained_in, device)
         except ValueError as error:
             raise ValueError(f"The checkpoint's base {self.name!r} cannot be loaded. {_REMEDY} ({error})") from error
         self._require("fingerprint", base_fingerprint(model))

@@ -27,9 +27,10 @@ class RunSettings:
         quantization: The 4-bit format of `qlora`.
         generation: How summaries are generated.
         precision: Lightning's name.
-        prefixes: Text before each article by language.
+        prefixes: Text before each article, by each of the languages.
         max_source_tokens: Greatest length of an encoded article, `</s>` included.
         languages: Those of the data, each once, in the order of the sources.
+        pretraining: Whether it learnt to fill gaps rather than to summarise.
     """
 
     adaptation: Adaptation
@@ -40,11 +41,12 @@ class RunSettings:
     prefixes: dict[str, str]
     max_source_tokens: int
     languages: list[str]
+    pretraining: bool
 
     @property
     def source_prefix(self) -> str:
         """The one prefix of all languages; empty where they differ."""
-        found = {self.prefixes.get(language, "") for language in self.languages}
+        found = set(self.prefixes.values())
         return found.pop() if len(found) == 1 else ""
 
 
@@ -66,10 +68,20 @@ def settings_of(checkpoint: Mapping[str, Any], file: Path) -> RunSettings:
         quantization=known(Quantization, model.get("quantization")),
         generation=known(Generation, model.get("generation")),
         precision=str(configuration["trainer"]["precision"]),
-        prefixes=data.get("prefixes") or {},
+        prefixes=_prefixes(data),
         max_source_tokens=data.get("max_source_tokens", 512),  # pretraining has blocks instead
+        pretraining="SpanCorruption" in configuration["model"].get("class_path", ""),
         languages=list(dict.fromkeys(source["language"] for source in data["sources"])),
     )
+
+
+def _prefixes(data: Mapping[str, Any]) -> dict[str, str]:
+    """By language; of several sources of a language the first decides."""
+    prefixes: dict[str, str] = {}
+    for source in data["sources"]:
+        language, own = source["language"], source.get("prefix")
+        prefixes.setdefault(language, (data.get("prefixes") or {}).get(language, "") if own is None else own)
+    return prefixes
 
 
 def configuration_of(checkpoint: Mapping[str, Any], file: Path) -> dict[str, Any]:

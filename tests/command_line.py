@@ -45,10 +45,10 @@ def parser() -> LightningArgumentParser:
     raise AssertionError("train.main builds no OzetCLI")
 
 
-def run(subcommand: str, root: Path, *flags: str, callbacks: tuple[dict, ...] = SAVE_AFTER_VALIDATION) -> None:
+def run(subcommand: str, root: Path, *flags: str, callbacks: tuple[dict, ...] = SAVE_AFTER_VALIDATION) -> OzetCLI:
     """`python train.py SUBCOMMAND --config tests/conf/tiny.yaml FLAGS`, writing under `root`."""
     common = [f"--config={TINY}", f"--trainer.default_root_dir={root}"]
-    main([subcommand, *common, f"--trainer.callbacks={json.dumps(list(callbacks))}", *flags])
+    return main([subcommand, *common, f"--trainer.callbacks={json.dumps(list(callbacks))}", *flags])
 
 
 def run_folder(root: Path) -> Path:
