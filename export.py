@@ -12,8 +12,7 @@ from datamodules.example_articles import validation_articles
 from datamodules.vocabulary_report import read_texts
 from lightning_modules.checkpoint_model import Checkpoint, read_checkpoint
 from lightning_modules.checkpointing import checkpoint_of_run
-from lightning_modules.export import Form, export, require_exportable
-from lightning_modules.merging import DTYPES, weight_format
+from lightning_modules.export import FORMATS, Form, export, require_exportable
 from lightning_modules.run_settings import configuration_of
 
 COMPARED = 16  # texts
@@ -29,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
-    form = Form(options.adapter_only, weight_format(options.dtype))
+    form = Form(options.adapter_only, options.format, options.dtype)
     path = options.checkpoint
     checkpoint = read_checkpoint(checkpoint_of_run(path) if path.is_dir() else path)
     if options.merge and not checkpoint.adapted:
@@ -37,15 +36,9 @@ def _export(options: argparse.Namespace) -> None:
     require_exportable(checkpoint, options.output, form)
     verification = export(checkpoint, options.output, form, _texts(checkpoint, options.texts))
     if verification is not None:
-        print(
-            f"Compared with the trained model on {verification.texts} texts: greedy summaries equal "
-            f"{verification.equal_greedy_outputs:.1%}, logits differ by at most "
-            f"{verification.greatest_logit_difference:.2g} (their standard deviation is "
-            f"{verification.logit_deviation:.2g})."
-        )
+        print(verification)
     size = sum(file.stat().st_size for file in options.output.iterdir()) / 1e6
-    how = "AutoPeftModelForSeq2SeqLM" if form.adapter_only else "AutoModelForSeq2SeqLM"
-    print(f"{options.output}: {size:.1f} MB. {how}.from_pretrained loads it.")
+    print(f"{options.output}: {size:.1f} MB. README.md in it says how to load it.")
 
 
 def _texts(checkpoint: Checkpoint, file: Path | None) -> list[str]:
@@ -70,7 +63,10 @@ def _parser() -> argparse.ArgumentParser:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--adapter-only", action="store_true", help="the adapters alone, for peft")
     form.add_argument("--merge", action="store_true", help="adapters added to the weights of their base (the default)")
-    parser.add_argument("--dtype", default="bf16", help=f"format of the weights: {', '.join(DTYPES)}")
+    parser.add_argument("--format", choices=FORMATS, default="transformers", help="ctranslate2: fast on CPUs")
+    parser.add_argument(
+        "--dtype", help="format of the weights: bf16 (the default) or fp32; of ctranslate2 int8 or fp32"
+    )
     parser.add_argument("--texts", type=Path, help="compare on these (JSONL, CSV, TSV, or one text a line)")
     return parser
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from peft import AutoPeftModelForSeq2SeqLM
@@ -19,7 +20,7 @@ from datamodules.pieces import RECORD, write_record
 from datamodules.tokenizer import tokenizer_fingerprint
 from lightning_modules.adaptation import frozen_dtype
 from lightning_modules.checkpoint_model import Checkpoint, model_of_checkpoint
-from lightning_modules.exported_folder import ExportRecord
+from lightning_modules.exported_folder import ExportRecord, require_ctranslate2
 from lightning_modules.generation import generation_config
 from lightning_modules.initialization import lacks_weights
 from lightning_modules.merging import merged_model
@@ -27,6 +28,9 @@ from lightning_modules.portable_tokenizer import save_portable
 from lightning_modules.trained_model import load_trained
 from lightning_modules.verification import Exported, Verification, verify
 
+FORMATS = {"transformers": ("bf16", "fp32"), "ctranslate2": ("int8", "fp32")}
+FOUR_BIT = ("nf4", "fp4", "4bit", "int4")
+_DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 VERIFICATION = "verification.json"
 # Whichever of them a base has: a tokenizer that transformers writes anew is not quite the same.
 TOKENIZER_FILES = ("spiece.model", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
@@ -38,11 +42,36 @@ class Form:
 
     Args:
         adapter_only: The adapters alone; they load with `peft`, onto their base.
-        dtype: Format of the weights of a whole model; adapters stay fp32.
+        format: `transformers`, or `ctranslate2` for fast generation on CPUs.
+        dtype: Format of the weights of a whole model: `bf16` or `fp32`, of `ctranslate2` `int8` or `fp32`; null is the
+            first. Adapters stay fp32.
+
+    Raises:
+        ValueError: If they do not go together.
     """
 
     adapter_only: bool = False
-    dtype: torch.dtype = torch.bfloat16
+    format: Literal["transformers", "ctranslate2"] = "transformers"
+    dtype: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.dtype in FOUR_BIT:
+            raise ValueError(
+                f"--dtype {self.dtype}: an adapter cannot be merged into 4-bit weights: their steps are far greater "
+                "than most of what it learnt, which is rounded away (a summariser fell back to its untuned state). "
+                "Export bf16 or fp32, and quantise the merged model where it is used, or use --adapter-only and load "
+                "it on a 4-bit base."
+            )
+        known = FORMATS[self.format]
+        if self.dtype is not None and self.dtype not in known:
+            raise ValueError(f"--dtype {self.dtype} is unknown; with --format {self.format} give {' or '.join(known)}.")
+        if self.adapter_only and (self.dtype or self.format == "ctranslate2"):
+            raise ValueError("--adapter-only writes fp32 adapters for peft; leave out --dtype and --format.")
+
+    @property
+    def weights(self) -> str:
+        """The format of the weights."""
+        return self.dtype or FORMATS[self.format][0]
 
 
 def require_exportable(checkpoint: Checkpoint, output: Path, form: Form) -> None:
@@ -53,6 +82,10 @@ def require_exportable(checkpoint: Checkpoint, output: Path, form: Form) -> None
     """
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise ValueError(f"{str(output)!r} exists and is not empty; name another folder.")
+    if form.format == "ctranslate2":
+        require_ctranslate2()
+        if checkpoint.settings.pretraining:
+            raise ValueError("A pretrained model is a base for training; leave out --format ctranslate2.")
     if not form.adapter_only:
         return
     if not checkpoint.adapted:
@@ -99,8 +132,10 @@ def export(checkpoint: Checkpoint, output: Path, form: Form, texts: Sequence[str
 def _write(checkpoint: Checkpoint, folder: Path, form: Form, texts: Sequence[str]) -> Verification | None:
     if form.adapter_only:
         _write_adapter(checkpoint, folder)
+    elif form.format == "ctranslate2":
+        _write_ctranslate2(checkpoint, folder, form.weights)
     else:
-        write_model(merged_model(checkpoint), folder, form.dtype)
+        write_model(merged_model(checkpoint), folder, _DTYPES[form.weights])
     if checkpoint.settings.pretraining:
         _copy_tokenizer(checkpoint, folder)
         return None
@@ -108,7 +143,7 @@ def _write(checkpoint: Checkpoint, folder: Path, form: Form, texts: Sequence[str
     _record(checkpoint).write(folder)
     trained = load_trained(str(checkpoint.file), torch.device("cpu"))
     kept = checkpoint.base.kept if form.adapter_only else None
-    verification = verify(trained, open_as_others(folder, form.adapter_only, kept), texts)
+    verification = verify(trained, open_as_others(folder, form, kept), texts)
     text = json.dumps(asdict(verification), indent=2) + "\n"
     (folder / VERIFICATION).write_text(text, encoding="utf-8")
     return verification
@@ -135,11 +170,27 @@ def write_model(model: PreTrainedModel, folder: Path, dtype: torch.dtype) -> Non
     shutil.copymode(folder / "config.json", folder / "model.safetensors")  # safetensors lets only the owner read
 
 
-def open_as_others(folder: Path, adapter: bool, kept: torch.Tensor | None = None) -> Exported:
-    """Loads a folder, in fp32, with nothing but transformers or peft."""
-    loader: Any = AutoPeftModelForSeq2SeqLM if adapter else AutoModelForSeq2SeqLM
-    model = loader.from_pretrained(str(folder), dtype=torch.float32).eval()
-    return Exported(model, AutoTokenizer.from_pretrained(folder), GenerationConfig.from_pretrained(folder), kept)
+def open_as_others(folder: Path, form: Form, kept: torch.Tensor | None = None) -> Exported:
+    """Loads a folder, in fp32, with nothing but transformers, peft or CTranslate2."""
+    tokenizer, settings = AutoTokenizer.from_pretrained(folder), GenerationConfig.from_pretrained(folder)
+    if form.format == "ctranslate2":
+        from lightning_modules.ctranslate2_format import CTranslate2Model
+
+        return Exported(CTranslate2Model(folder, tokenizer), tokenizer, settings)
+    loader: Any = AutoPeftModelForSeq2SeqLM if form.adapter_only else AutoModelForSeq2SeqLM
+    return Exported(loader.from_pretrained(str(folder), dtype=torch.float32).eval(), tokenizer, settings, kept)
+
+
+def _write_ctranslate2(checkpoint: Checkpoint, folder: Path, weights: str) -> None:
+    from lightning_modules.ctranslate2_format import convert
+
+    with tempfile.TemporaryDirectory(dir=folder) as plain:
+        write_model(merged_model(checkpoint), Path(plain), torch.float32)
+        _write_tokenizer(checkpoint, Path(plain), trimmed=True)
+        convert(Path(plain), folder / "converted", weights)
+    for file in (folder / "converted").iterdir():
+        file.rename(folder / file.name)
+    (folder / "converted").rmdir()
 
 
 def _write_adapter(checkpoint: Checkpoint, folder: Path) -> None:

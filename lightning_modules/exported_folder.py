@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -23,6 +24,7 @@ from lightning_modules.run_settings import known
 
 ADAPTER = "adapter_config.json"
 OZET = "ozet.json"
+CTRANSLATE2 = "shared_vocabulary.json"  # stands in a folder of CTranslate2's format
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,36 @@ def model_of_adapter(
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(f"Cannot load the adapter in {str(folder)!r}: {reason} Export it again.") from error
+
+
+def model_of_ctranslate2(
+    folder: Path, record: ExportRecord, device: torch.device, dtype: torch.dtype | None
+) -> tuple[Any, PreTrainedTokenizerBase]:
+    """A model in CTranslate2's format, and its tokenizer; see `load_trained`.
+
+    Raises:
+        ValueError: If CTranslate2 is not installed, the device is no CPU, or a file is missing or damaged.
+    """
+    if device.type != "cpu":
+        raise ValueError(f"{str(folder)!r} is in CTranslate2's format, which is used on CPUs here, not on {device}.")
+    require_ctranslate2()
+    from lightning_modules.ctranslate2_format import CTranslate2Model
+
+    tokenizer = load_tokenizer(str(folder))
+    try:
+        return CTranslate2Model(folder, tokenizer), tokenizer
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ValueError(f"Cannot load the model in {str(folder)!r}: {error} Export it again.") from error
+
+
+def require_ctranslate2() -> None:
+    """Refuses to go on without the optional library.
+
+    Raises:
+        ValueError: If it is not installed.
+    """
+    if importlib.util.find_spec("ctranslate2") is None:
+        raise ValueError("CTranslate2 is not installed; `pip install ctranslate2`, or `pip install -e .[cpu]`.")
 
 
 def _kept_pieces(folder: Path) -> torch.Tensor | None:

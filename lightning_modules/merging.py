@@ -15,26 +15,6 @@ from lightning_modules.dense_weights import replace_by_dense
 from lightning_modules.quantization import cast_weights
 from lightning_modules.quantized_matrix import QuantizedEmbedding, QuantizedHead
 
-DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
-FOUR_BIT = ("nf4", "fp4", "4bit", "int4")
-
-
-def weight_format(name: str) -> torch.dtype:
-    """The format of exported weights by its name.
-
-    Raises:
-        ValueError: If it is none of `DTYPES`; says why 4 bits are none.
-    """
-    if name in FOUR_BIT:
-        raise ValueError(
-            f"--dtype {name}: an adapter cannot be merged into 4-bit weights: their steps are far greater than most of "
-            "what it learnt, which is rounded away (a summariser fell back to its untuned state). Export bf16 or fp32, "
-            "and quantise the merged model where it is used, or use --adapter-only and load it on a 4-bit base."
-        )
-    if name not in DTYPES:
-        raise ValueError(f"--dtype {name} is unknown; give {' or '.join(DTYPES)}.")
-    return DTYPES[name]
-
 
 def merged_model(checkpoint: Checkpoint) -> PreTrainedModel:
     """The model of a checkpoint as plain fp32 weights.

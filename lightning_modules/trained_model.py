@@ -12,7 +12,15 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lightning_modules.checkpoint_model import model_of_checkpoint, read_checkpoint
 from lightning_modules.checkpointing import checkpoint_of_run
-from lightning_modules.exported_folder import ADAPTER, generation_of, model_of_adapter, model_of_folder, read_record
+from lightning_modules.exported_folder import (
+    ADAPTER,
+    CTRANSLATE2,
+    generation_of,
+    model_of_adapter,
+    model_of_ctranslate2,
+    model_of_folder,
+    read_record,
+)
 from lightning_modules.generation import Generation
 from lightning_modules.run_settings import CONFIGURATION
 
@@ -44,8 +52,8 @@ def load_trained(path: str, device: torch.device, dtype: torch.dtype | None = No
     """Opens a trained model.
 
     Args:
-        path: A checkpoint file, a run's folder (its best checkpoint, else its last), an exported adapter, or an
-            exported or other Hugging Face folder of an encoder-decoder.
+        path: A checkpoint file, a run's folder (its best checkpoint, else its last), an exported adapter or model (in
+            CTranslate2's format it can only generate), or another Hugging Face folder of an encoder-decoder.
         device: Where the model is to work.
         dtype: Of weights that are not in 4 or 8 bits (adapters stay fp32). None is fp32 on a CPU, where bf16 is slow,
             and elsewhere the one of training or of the exported files.
@@ -85,8 +93,9 @@ def _from_checkpoint(file: Path, device: torch.device, dtype: torch.dtype | None
 
 def _from_folder(folder: Path, device: torch.device, dtype: torch.dtype | None) -> TrainedModel:
     record = read_record(folder)
-    opened = model_of_adapter if (folder / ADAPTER).is_file() else model_of_folder
-    model, tokenizer = opened(folder, record, device, dtype)
+    openers = {ADAPTER: model_of_adapter, CTRANSLATE2: model_of_ctranslate2}
+    opener = next((openers[name] for name in openers if (folder / name).is_file()), model_of_folder)
+    model, tokenizer = opener(folder, record, device, dtype)
     return TrainedModel(
         model=_ready(model, device),
         tokenizer=tokenizer,
