@@ -71,6 +71,8 @@ class SummarizationSource:
             hash of the article so that it stays the same when rows are added. For corpora that have no such splits.
         prefix: Text put before each article, such as `summarize: `. Wins over the data module's prefix by language.
         limits: Greatest number of rows of each split.
+        licence: What the corpus may be used for, best as the hub's identifier, such as `cc-by-4.0`; for the cards of
+            exported models.
 
     Raises:
         ValueError: If the language code, the share or a limit is not legal, or there is no train split to hold out of.
@@ -85,6 +87,7 @@ class SummarizationSource:
     hold_out: float = 0.0
     prefix: str | None = None
     limits: Limits = field(default_factory=Limits)
+    licence: str | None = None
 
     def __post_init__(self) -> None:
         if not langcodes.tag_is_valid(self.language):

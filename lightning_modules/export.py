@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from huggingface_hub import HfApi
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
 from peft import AutoPeftModelForSeq2SeqLM
 from safetensors.torch import save_file
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, GenerationConfig, PreTrainedModel
@@ -140,7 +142,7 @@ def _write(checkpoint: Checkpoint, folder: Path, form: Form, texts: Sequence[str
         _copy_tokenizer(checkpoint, folder)
         return None
     _write_tokenizer(checkpoint, folder, trimmed=not form.adapter_only)
-    _record(checkpoint).write(folder)
+    _record(checkpoint, form).write(folder)
     trained = load_trained(str(checkpoint.file), torch.device("cpu"))
     kept = checkpoint.base.kept if form.adapter_only else None
     verification = verify(trained, open_as_others(folder, form, kept), texts)
@@ -168,6 +170,30 @@ def write_model(model: PreTrainedModel, folder: Path, dtype: torch.dtype) -> Non
     weights = {name: value.detach().to(dtype).contiguous() for name, value in model.named_parameters()}
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     shutil.copymode(folder / "config.json", folder / "model.safetensors")  # safetensors lets only the owner read
+
+
+def push(folder: Path, repository: str) -> str:
+    """Uploads an exported folder to the hub, as a private repository if it is new.
+
+    Args:
+        folder: From `export`.
+        repository: `owner/name`.
+
+    Returns:
+        The address of the upload.
+
+    Raises:
+        ValueError: If the hub refuses it or cannot be reached.
+    """
+    hub = HfApi()
+    try:
+        hub.create_repo(repository, private=True, exist_ok=True)
+        return str(hub.upload_folder(repo_id=repository, folder_path=folder, commit_message="Exported by ozet"))
+    except (HfHubHTTPError, HFValidationError, LocalTokenNotFoundError, OSError) as error:
+        raise ValueError(
+            f"Cannot upload to {repository!r}: {str(error).splitlines()[0]} The folder {str(folder)!r} is complete; "
+            "log in by `hf auth login` and upload it by `hf upload`."
+        ) from error
 
 
 def open_as_others(folder: Path, form: Form, kept: torch.Tensor | None = None) -> Exported:
@@ -224,9 +250,9 @@ def _copy_tokenizer(checkpoint: Checkpoint, folder: Path) -> None:
             shutil.copy(file, folder / Path(file).name)
 
 
-def _record(checkpoint: Checkpoint) -> ExportRecord:
+def _record(checkpoint: Checkpoint, form: Form) -> ExportRecord:
     settings, base = checkpoint.settings, dict(checkpoint.base.identity)
-    if Path(base["name"]).is_dir():
+    if form.adapter_only and Path(base["name"]).is_dir():
         base["name"] = str(Path(base["name"]).resolve())
     return ExportRecord(
         source_prefix=settings.source_prefix,

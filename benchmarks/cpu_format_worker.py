@@ -1,0 +1,105 @@
+"""Generates summaries in one format, in a process of its own, so that its memory is its own; used by cpu_formats.py.
+
+Reads a request on standard input, writes the answer to the file that it names. The formats `onnx` need no more than
+optimum, so that they run where only that is installed.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import GenerationConfig
+
+ROOT = Path(__file__).resolve().parent.parent
+Generate = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+def plain(folder: str, settings: GenerationConfig) -> Generate:
+    """transformers alone, fp32."""
+    from transformers import AutoModelForSeq2SeqLM
+
+    model = AutoModelForSeq2SeqLM.from_pretrained(folder, dtype=torch.float32).eval()
+    return lambda ids, mask: model.generate(input_ids=ids, attention_mask=mask, generation_config=settings)
+
+
+def fast(folder: str, settings: GenerationConfig) -> Generate:
+    """Our `generation.fast`, fp32."""
+    sys.path.insert(0, str(ROOT))
+    from lightning_modules.summarizer import Summarizer
+    from lightning_modules.trained_model import load_trained
+
+    return Summarizer(load_trained(folder, torch.device("cpu")).model, settings).generate
+
+
+def ctranslate2(folder: str, settings: GenerationConfig) -> Generate:
+    """CTranslate2, in the format of the folder."""
+    sys.path.insert(0, str(ROOT))
+    from lightning_modules.trained_model import load_trained
+
+    model: Any = load_trained(folder, torch.device("cpu")).model
+    return lambda ids, mask: model.generate(ids, mask, settings)
+
+
+def onnx(folder: str, settings: GenerationConfig) -> Generate:
+    """ONNX Runtime through optimum."""
+    import onnxruntime
+    from optimum.onnxruntime import ORTModelForSeq2SeqLM
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    model = ORTModelForSeq2SeqLM.from_pretrained(folder, session_options=options)
+    return lambda ids, mask: model.generate(input_ids=ids, attention_mask=mask, generation_config=settings)
+
+
+def convert_to_onnx(folder: str, output: str) -> None:
+    """Writes `output`/fp32 and `output`/int8 (weights and activations quantised as they come)."""
+    from optimum.onnxruntime import ORTModelForSeq2SeqLM, ORTQuantizer
+    from optimum.onnxruntime.configuration import AutoQuantizationConfig
+
+    ORTModelForSeq2SeqLM.from_pretrained(folder, export=True).save_pretrained(f"{output}/fp32")
+    scheme = AutoQuantizationConfig.avx512_vnni(is_static=False, per_channel=True)
+    for file in Path(output, "fp32").glob("*.onnx"):
+        quantizer = ORTQuantizer.from_pretrained(f"{output}/fp32", file_name=file.name)
+        quantizer.quantize(save_dir=f"{output}/int8", quantization_config=scheme, file_suffix="")
+
+
+def answer(request: dict[str, Any]) -> dict[str, Any]:
+    """Ids, seconds and memory of a request's batches; the first batch is done once before the clock starts."""
+    torch.set_num_threads(request["threads"])
+    before, started = _resident_mib(), time.perf_counter()
+    load = {"transformers": plain, "fast": fast, "ctranslate2": ctranslate2, "onnx": onnx}[request["format"]]
+    generate = load(request["folder"], GenerationConfig(**request["settings"]))
+    loaded = time.perf_counter() - started
+    batches = [(torch.tensor(batch["ids"]), torch.tensor(batch["mask"])) for batch in request["batches"]]
+    generate(*batches[0])
+    started = time.perf_counter()
+    ids = [row for batch in batches for row in generate(*batch).tolist()]
+    seconds = time.perf_counter() - started
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {
+        "ids": ids,
+        "load_seconds": round(loaded, 2),
+        "seconds": round(seconds, 2),
+        "peak_mib": round(peak),
+        "peak_above_imports_mib": round(peak - before),
+    }
+
+
+def _resident_mib() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 2**20
+
+
+if __name__ == "__main__":
+    asked = json.load(sys.stdin)
+    if asked["format"] == "convert_to_onnx":
+        convert_to_onnx(asked["folder"], asked["output"])
+    else:
+        Path(asked["answer"]).write_text(json.dumps(answer(asked)))
