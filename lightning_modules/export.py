@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 import torch
 from huggingface_hub import HfApi
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
 from peft import AutoPeftModelForSeq2SeqLM
 from safetensors.torch import save_file
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, GenerationConfig, PreTrainedModel
@@ -189,7 +188,7 @@ def push(folder: Path, repository: str) -> str:
     try:
         hub.create_repo(repository, private=True, exist_ok=True)
         return str(hub.upload_folder(repo_id=repository, folder_path=folder, commit_message="Exported by ozet"))
-    except (HfHubHTTPError, HFValidationError, LocalTokenNotFoundError, OSError) as error:
+    except Exception as error:  # of the network, of rights, of names: each ends in one message with the remedy
         raise ValueError(
             f"Cannot upload to {repository!r}: {str(error).splitlines()[0]} The folder {str(folder)!r} is complete; "
             "log in by `hf auth login` and upload it by `hf upload`."

@@ -1,5 +1,7 @@
 """Short runs of each adaptation, and what their models said in the process that trained them."""
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,7 +9,6 @@ import pytest
 import torch
 from command_line import SAVE_EVERY_STEP, run, run_folder
 
-from datamodules.tokenizer import load_tokenizer
 from lightning_modules.initialization import initialize
 
 SHORT = ("--trainer.max_steps=2", "--model.schedule.warmup_steps=0", "--model.optimizer.lr=0.01")
@@ -34,14 +35,14 @@ class TrainedRun:
 
 
 @pytest.fixture(scope="session")
-def trained_runs(tmp_path_factory: pytest.TempPathFactory, tiny_mt5: Path) -> dict[str, TrainedRun]:
+def trained_run(tmp_path_factory: pytest.TempPathFactory, tiny_mt5: Path) -> Callable[[str], TrainedRun]:
+    """Trains a run of `SETTINGS` when it is first asked for."""
     root = tmp_path_factory.mktemp("trained")
     base = root / "base"
     initialize(str(tiny_mt5), str(base))
     for name in ("spiece.model", "tokenizer_config.json"):
         (base / name).write_bytes((tiny_mt5 / name).read_bytes())
-    assert load_tokenizer(str(base))
-    return {name: _train(root / name, base, flags) for name, flags in SETTINGS.items()}
+    return functools.cache(lambda name: _train(root / name, base, SETTINGS[name]))
 
 
 def _train(root: Path, base: Path, flags: tuple[str, ...]) -> TrainedRun:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
-from trained_runs import trained_runs  # noqa: F401  (a fixture)
+from trained_runs import trained_run  # noqa: F401  (a fixture)
 
 from lightning_modules.adaptation import Adaptation, Lora, Quantization, adapt, load_base
 from lightning_modules.initialization import initialize

@@ -4,7 +4,6 @@ import shutil
 
 import pytest
 import torch
-from trained_runs import SETTINGS
 
 from datamodules.tokenize import truncate_with_eos
 from lightning_modules.checkpointing import checkpoint_of_run
@@ -29,9 +28,9 @@ def encoded(trained: TrainedModel, text: str) -> torch.Tensor:
     return torch.tensor([truncate_with_eos(ids, trained.max_source_tokens, trained.tokenizer.eos_token_id)])
 
 
-@pytest.mark.parametrize("name", SETTINGS)
-def test_run_is_opened_as_it_was_trained(trained_runs, name):
-    run = trained_runs[name]
+@pytest.mark.parametrize("name", ["full", "dora", "qlora", pytest.param("lora", marks=pytest.mark.slow)])
+def test_run_is_opened_as_it_was_trained(trained_run, name):
+    run = trained_run(name)
     trained = load_trained(str(run.folder), CPU)
     assert summarise(trained, run.articles) == run.summaries
     assert not trained.model.training
@@ -39,11 +38,11 @@ def test_run_is_opened_as_it_was_trained(trained_runs, name):
     assert trained.source_prefix == ("özet: " if name == "full" else "")
 
 
-def test_checkpoint_away_from_its_run_is_enough(trained_runs, tmp_path):
-    shutil.copy(trained_runs["dora"].checkpoint, tmp_path / "model.ckpt")
+def test_checkpoint_away_from_its_run_is_enough(trained_run, tmp_path):
+    shutil.copy(trained_run("dora").checkpoint, tmp_path / "model.ckpt")
     trained = load_trained(str(tmp_path / "model.ckpt"), CPU)
     assert (trained.generation.num_beams, trained.max_source_tokens) == (2, 40)
-    assert summarise(trained, trained_runs["dora"].articles) == trained_runs["dora"].summaries
+    assert summarise(trained, trained_run("dora").articles) == trained_run("dora").summaries
 
 
 @pytest.mark.parametrize(
@@ -55,8 +54,8 @@ def test_checkpoint_away_from_its_run_is_enough(trained_runs, tmp_path):
         (None, "no checkpoint of ozet"),
     ],
 )
-def test_other_base_is_refused(trained_runs, tmp_path, change, message):
-    checkpoint = torch.load(trained_runs["dora"].checkpoint, weights_only=True)
+def test_other_base_is_refused(trained_run, tmp_path, change, message):
+    checkpoint = torch.load(trained_run("dora").checkpoint, weights_only=True)
     checkpoint["base_model"] = None if change is None else checkpoint["base_model"] | change
     torch.save(checkpoint, tmp_path / "model.ckpt")
     with pytest.raises(ValueError, match=message):
