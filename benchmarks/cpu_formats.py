@@ -87,7 +87,7 @@ def scores(texts: Sequence[str], rows: Sequence[dict[str, str]]) -> dict[str, di
     for language in dict.fromkeys(row["language"] for row in rows):
         own = [index for index, row in enumerate(rows) if row["language"] == language]
         found = rouge([texts[index] for index in own], [rows[index]["summary"] for index in own], language)
-        result[language] = {name: round(100 * fmean(found[name]), 2) for name in ("rouge1", "rouge2", "rougeL")}
+        result[language] = {name: round(fmean(found[name]), 2) for name in ("rouge1", "rouge2", "rougeL")}
     return result
 
 

@@ -30,6 +30,7 @@ def test_summaries_are_those_of_training(trained_run, tmp_path, name):
     assert summarise(trained, run.articles) == run.summaries
 
 
+@pytest.mark.slow
 def test_int8_is_the_default_and_a_quarter_as_large(trained_run, tmp_path):
     sizes = {}
     for flags in ([], ["--dtype=fp32"]):

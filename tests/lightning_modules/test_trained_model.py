@@ -28,7 +28,9 @@ def encoded(trained: TrainedModel, text: str) -> torch.Tensor:
     return torch.tensor([truncate_with_eos(ids, trained.max_source_tokens, trained.tokenizer.eos_token_id)])
 
 
-@pytest.mark.parametrize("name", ["full", "dora", "qlora", pytest.param("lora", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "name", ["qlora", *(pytest.param(name, marks=pytest.mark.slow) for name in ("full", "lora", "dora"))]
+)
 def test_run_is_opened_as_it_was_trained(trained_run, name):
     run = trained_run(name)
     trained = load_trained(str(run.folder), CPU)
@@ -38,6 +40,7 @@ def test_run_is_opened_as_it_was_trained(trained_run, name):
     assert trained.source_prefix == ("özet: " if name == "full" else "")
 
 
+@pytest.mark.slow
 def test_checkpoint_away_from_its_run_is_enough(trained_run, tmp_path):
     shutil.copy(trained_run("dora").checkpoint, tmp_path / "model.ckpt")
     trained = load_trained(str(tmp_path / "model.ckpt"), CPU)
@@ -55,7 +58,7 @@ def test_checkpoint_away_from_its_run_is_enough(trained_run, tmp_path):
     ],
 )
 def test_other_base_is_refused(trained_run, tmp_path, change, message):
-    checkpoint = torch.load(trained_run("dora").checkpoint, weights_only=True)
+    checkpoint = torch.load(trained_run("qlora").checkpoint, weights_only=True)
     checkpoint["base_model"] = None if change is None else checkpoint["base_model"] | change
     torch.save(checkpoint, tmp_path / "model.ckpt")
     with pytest.raises(ValueError, match=message):
