@@ -8,11 +8,12 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from datamodules.sources import Columns
 
+BadBytes = Literal["strict", "surrogateescape"]
 LOCAL_TEXT_SUFFIXES = frozenset({".jsonl", ".csv", ".tsv"})
 
 
@@ -44,17 +45,19 @@ def read_rows(path: str, columns: Columns) -> Iterator[dict[str, str | None]]:
             raise ValueError(f"{path!r} has no column {name!r} for the {role}. It has: {', '.join(sorted(seen))}.")
 
 
-def raw_rows(path: str) -> Iterator[tuple[int, dict[str, Any] | None]]:
+def raw_rows(path: str, errors: BadBytes = "strict") -> Iterator[tuple[int, dict[str, Any] | None]]:
     """Yields the rows of a file as they are, with their line numbers; None for what is no record.
 
     Args:
         path: A `.jsonl`, `.csv` or `.tsv` file in UTF-8.
+        errors: `strict` refuses a file with bytes that are no UTF-8 text; `surrogateescape` reads each such byte as a
+            lone surrogate, so that only its row is lost.
 
     Raises:
-        ValueError: If the file is no UTF-8 text, or a quotation mark is never closed.
+        ValueError: If the file is no UTF-8 text (under `strict`), or a quotation mark is never closed.
     """
     try:
-        yield from _read_json_lines(path) if _suffix(path) == ".jsonl" else _read_delimited(path)
+        yield from _read_json_lines(path, errors) if _suffix(path) == ".jsonl" else _read_delimited(path, errors)
     except UnicodeDecodeError as error:
         raise ValueError(
             f"Cannot read {path!r} as UTF-8 text: {error}. Convert it, or remove the bad bytes."
@@ -78,8 +81,8 @@ def fingerprint_files(paths: list[Path], extra: str = "") -> str:
     return digest.hexdigest()[:16]
 
 
-def _read_json_lines(path: str) -> Iterator[tuple[int, dict[str, Any] | None]]:
-    with open(path, encoding="utf-8-sig") as file:
+def _read_json_lines(path: str, errors: BadBytes) -> Iterator[tuple[int, dict[str, Any] | None]]:
+    with open(path, encoding="utf-8-sig", errors=errors) as file:
         for position, line in enumerate(file, start=1):
             if not line.strip():
                 continue
@@ -97,9 +100,9 @@ def _parse(line: str) -> Any:
     return row
 
 
-def _read_delimited(path: str) -> Iterator[tuple[int, dict[str, Any] | None]]:
+def _read_delimited(path: str, errors: BadBytes) -> Iterator[tuple[int, dict[str, Any] | None]]:
     csv.field_size_limit(sys.maxsize)  # the default of 128 KiB is less than a long article
-    with open(path, encoding="utf-8-sig", newline="") as file:
+    with open(path, encoding="utf-8-sig", errors=errors, newline="") as file:
         reader = csv.DictReader(file, delimiter="\t" if _suffix(path) == ".tsv" else ",", strict=True)
         for position, row in enumerate(reader, start=2):
             # A key of None holds surplus cells: a stray separator has shifted the row.

@@ -51,6 +51,28 @@ def in_other_language(texts: Sequence[str], language: str) -> list[bool]:
     return [_surely_other(text, label) for text in texts]
 
 
+def identify_language(text: str, known: Sequence[str] = ()) -> str | None:
+    """The language that a text is most likely in.
+
+    Args:
+        text: Any text.
+        known: Codes to prefer: if the text is in one of these languages, it is named as it stands here.
+
+    Returns:
+        A code, or None for a text below 20 bytes or of digits and symbols only.
+
+    Example:
+        >>> identify_language("Vapur seferleri fırtına yüzünden durduruldu.", known=["tr-TR"])
+        'tr-TR'
+    """
+    if len(text.encode("utf-8", errors="replace")) < _LEAST_BYTES:
+        return None
+    likeliest, _ = _identifier().classify(text)
+    if likeliest == _NO_LANGUAGE:
+        return None
+    return next((code for code in known if _label(code) == likeliest), likeliest)
+
+
 def _surely_other(text: str, label: str) -> bool:
     if len(text.encode("utf-8", errors="replace")) < _LEAST_BYTES:
         return False

@@ -1,0 +1,195 @@
+"""Reads articles to summarise from texts, tables, folders and standard input; what is wrong with one is said of it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import langcodes
+
+from datamodules.local_files import LOCAL_TEXT_SUFFIXES, raw_rows
+from datamodules.validation import has_letter
+
+STDIN = "-"
+TEXT_SUFFIX = ".txt"
+PROBLEMS = {
+    "unreadable": "the line is no valid record",
+    "unreadable_file": "the file cannot be read, or not to its end",
+    "unknown_kind": "a file of a folder that ends in none of .jsonl, .csv, .tsv, .txt",
+    "not_utf8": "holds NUL or bytes that are no UTF-8 text: convert it, or leave it out",
+    "empty_article": "the article is missing or blank",
+    "not_text": "the article is no text, or holds no letter",
+    "too_long": "longer than --max-characters",
+}
+
+
+@dataclass(frozen=True)
+class Article:
+    """One row of the input.
+
+    Attributes:
+        id: The value of its id column, or where it stands, such as `news.jsonl:7`.
+        text: The article, "" where there is none.
+        language: Its language code, where the input says it.
+        problem: Why it cannot be summarised, a key of `PROBLEMS`; "" for a usable article.
+        detail: More about the problem.
+    """
+
+    id: str
+    text: str = ""
+    language: str | None = None
+    problem: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class ArticleReader:
+    """How inputs are read.
+
+    Args:
+        article_column: Column of tables with the text to summarise.
+        id_column: Column that names a row; without it a row is named by file and line.
+        language_column: Column with a row's language code; values that are none count as missing.
+        language: Code of the articles that do not say theirs.
+        lines: Whether each line of a text is an article, rather than the whole.
+        max_characters: Greatest length of an article; at least 1. A longer one is most likely no article but a broken
+            table.
+
+    Raises:
+        ValueError: If `max_characters` is below 1, or `language` is no language code.
+    """
+
+    article_column: str = "article"
+    id_column: str | None = None
+    language_column: str | None = None
+    language: str | None = None
+    lines: bool = False
+    max_characters: int = 500_000
+
+    def __post_init__(self) -> None:
+        if self.max_characters < 1:
+            raise ValueError(f"--max-characters {self.max_characters} must be at least 1.")
+        if self.language is not None and not langcodes.tag_is_valid(self.language):
+            raise ValueError(f"--language {self.language!r} is no language code; use an ISO 639 code such as tr or en.")
+
+    def read(self, inputs: Sequence[str]) -> Iterator[Article]:
+        """Yields every row of every input, usable or not, in order.
+
+        Args:
+            inputs: Files, folders (all files in them, by name) and `-` for standard input.
+        """
+        for name in inputs:
+            for article in self._read_one(name):
+                yield self._judged(article)
+
+    def count(self, inputs: Sequence[str]) -> int | None:
+        """How many rows `read` will yield, None where standard input cannot be read twice.
+
+        Raises:
+            ValueError: If an input does not exist, or a table lacks a column.
+        """
+        for path in (Path(name) for name in inputs if name != STDIN):
+            if not path.exists():
+                raise ValueError(f"No file or folder {str(path)!r} to summarise.")
+            for file in _files(path):
+                if file.suffix.lower() in LOCAL_TEXT_SUFFIXES:
+                    self._require_columns(file)
+        if STDIN in inputs and self.lines:
+            return None
+        return sum(1 if name == STDIN else sum(1 for _ in self._read_one(name)) for name in inputs)
+
+    def _read_one(self, name: str) -> Iterator[Article]:
+        if name == STDIN:
+            yield from self._read_text(sys.stdin.buffer, "stdin")
+            return
+        for file in _files(Path(name)):
+            try:
+                yield from self._read_file(file, is_named=file == Path(name))
+            except (OSError, ValueError) as error:  # ValueError: from `raw_rows`, which says what is wrong
+                yield Article(str(file), problem="unreadable_file", detail=str(error))
+
+    def _read_file(self, file: Path, is_named: bool) -> Iterator[Article]:
+        suffix = file.suffix.lower()
+        if suffix in LOCAL_TEXT_SUFFIXES:
+            yield from self._read_table(file)
+        elif is_named or suffix == TEXT_SUFFIX:
+            with file.open("rb") as stream:
+                yield from self._read_text(stream, str(file))
+        else:
+            yield Article(str(file), problem="unknown_kind")
+
+    def _read_text(self, stream: BinaryIO, name: str) -> Iterator[Article]:
+        if self.lines:
+            for number, line in enumerate(stream, start=1):
+                yield Article(f"{name}:{number}", _decode(line))
+        else:  # a character has at most four bytes, so that one that is too long is known without reading all of it
+            yield Article(name, _decode(stream.read(4 * self.max_characters + 8)))
+
+    def _read_table(self, file: Path) -> Iterator[Article]:
+        for number, row in raw_rows(str(file), errors="surrogateescape"):
+            place = f"{file}:{number}"
+            yield Article(place, problem="unreadable") if row is None else self._article(row, place)
+
+    def _article(self, row: dict[str, Any], place: str) -> Article:
+        text, identifier = row.get(self.article_column), row.get(self.id_column or "")
+        language = row.get(self.language_column or "")
+        article = Article(
+            id=place if identifier in (None, "") else str(identifier),
+            language=language if isinstance(language, str) and langcodes.tag_is_valid(language) else None,
+        )
+        if not isinstance(text, str | None):
+            return replace(article, problem="not_text", detail=f"{self.article_column} is a {type(text).__name__}")
+        return replace(article, text=text or "")
+
+    def _judged(self, article: Article) -> Article:
+        problem, detail = article.problem, article.detail
+        if not problem:
+            problem, detail = self._problem(article.text)
+        clean = article.id.encode(errors="replace").decode()  # a name of bytes that are no UTF-8 could not be written
+        text, language = "" if problem else article.text, article.language or self.language
+        return replace(article, id=clean, text=text, language=language, problem=problem, detail=detail)
+
+    def _problem(self, text: str) -> tuple[str, str]:
+        if not text.strip():
+            return "empty_article", ""
+        if "\0" in text or _has_surrogate(text):
+            return "not_utf8", ""
+        if len(text) > self.max_characters:
+            return "too_long", f"more than {self.max_characters:,} characters"
+        return ("", "") if has_letter(text) else ("not_text", "no letter")
+
+    def _require_columns(self, file: Path) -> None:
+        seen = _columns(row for _, row in raw_rows(str(file), errors="surrogateescape"))
+        options = {
+            "--article-column": self.article_column,
+            "--id-column": self.id_column,
+            "--language-column": self.language_column,
+        }
+        for option, column in options.items():
+            if seen and column is not None and column not in seen:
+                found = ", ".join(map(ascii, seen))[:200]
+                raise ValueError(f"{str(file)!r} has no column {column!r}. It has: {found}. Name it by {option}.")
+
+
+def _files(path: Path) -> list[Path]:
+    return sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+
+
+def _columns(rows: Iterable[dict[str, Any] | None]) -> list[str]:
+    """The columns of a table's first rows; none if it cannot be read, which `read` reports."""
+    try:
+        return sorted({name for row in islice(rows, 100) for name in row or {}})
+    except (OSError, ValueError):
+        return []
+
+
+def _decode(content: bytes) -> str:
+    return content.decode("utf-8-sig", errors="surrogateescape")
+
+
+def _has_surrogate(text: str) -> bool:
+    return not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)

@@ -1,0 +1,79 @@
+"""Summarises articles with a trained model: `python summarize.py MODEL [FILE ...] [--output out.jsonl]`, or a web page.
+
+MODEL is a checkpoint, a run's folder, an adapter or an exported folder. FILE is a text, a table (.jsonl, .csv, .tsv), a
+folder of them, or `-` for standard input, which is the default. docs/summarize.md tells more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import get_args
+
+import torch
+
+from datamodules.articles import STDIN, ArticleReader
+from datamodules.chunks import LongArticles
+from lightning_modules.article_summarizer import ArticleSummarizer
+from lightning_modules.summarized_files import summarize_files
+from lightning_modules.trained_model import TrainedModel, load_trained
+
+GENERATION = ("max_new_tokens", "num_beams", "no_repeat_ngram_size")
+READING = ("article_column", "id_column", "language_column", "language", "lines", "max_characters")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command line."""
+    options = parse(arguments)
+    if options.serve:
+        from summarize_page import serve  # gradio is an extra
+
+        serve(load(options), options.port)
+        return
+    reader = ArticleReader(**{name: getattr(options, name) for name in READING})
+    total = reader.count(options.inputs)
+    summarizer = ArticleSummarizer(load(options), None, options.long, options.batch_size)
+    summarize_files(reader, options.inputs, total, summarizer, options.output)
+
+
+def load(options: argparse.Namespace) -> TrainedModel:
+    """Loads the model, with the generation settings that the command line names."""
+    trained = load_trained(options.model, options.device)
+    named = {name: getattr(options, name) for name in GENERATION if getattr(options, name) is not None}
+    return replace(trained, generation=replace(trained.generation, **named))
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("model", metavar="MODEL")
+    add("inputs", metavar="FILE", nargs="*", default=[STDIN])
+    add("--output", type=Path, help="JSON lines, which the same command goes on writing after an interruption")
+    add("--language", help="code of articles that do not say theirs, such as tr; identified if not given")
+    add("--long", choices=get_args(LongArticles), default="truncate", help="articles longer than the model's input")
+    add("--lines", action="store_true", help="each line of a text, rather than the whole, is an article")
+    add("--article-column", default="article", metavar="NAME")
+    add("--id-column", metavar="NAME")
+    add("--language-column", metavar="NAME")
+    add("--max-characters", type=int, default=500_000, metavar="N", help="longer articles are passed over")
+    for name in GENERATION:
+        add(f"--{name.replace('_', '-')}", type=int, metavar="N", help="as in training if not given")
+    add("--batch-size", type=int, default=16, metavar="N")
+    add("--device", type=torch.device, default="cuda" if torch.cuda.is_available() else "cpu")
+    add("--serve", action="store_true", help="a web page on this machine, instead of files")
+    add("--port", type=int, default=7860)
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
+    except torch.OutOfMemoryError:
+        sys.exit("error: the GPU's memory is too small; lower --batch-size, or add --device cpu.")
+    except KeyboardInterrupt:
+        sys.exit(130)
