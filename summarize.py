@@ -28,14 +28,20 @@ def main(arguments: list[str] | None = None) -> None:
     """Runs the command line."""
     options = parse(arguments)
     if options.serve:
-        from summarize_page import serve  # gradio is an extra
-
-        serve(load(options), options.port)
-        return
+        return show_page(options)
     reader = ArticleReader(**{name: getattr(options, name) for name in READING})
     total = reader.count(options.inputs)
     summarizer = ArticleSummarizer(load(options), None, options.long, options.batch_size)
     summarize_files(reader, options.inputs, total, summarizer, options.output)
+
+
+def show_page(options: argparse.Namespace) -> None:
+    """Serves the web page."""
+    try:
+        from summarize_page import serve
+    except ModuleNotFoundError as error:
+        raise ValueError(f"--serve needs the extra `web` ({error}): pip install -e '.[web]'") from error
+    serve(load(options), options.port)
 
 
 def load(options: argparse.Namespace) -> TrainedModel:

@@ -23,7 +23,7 @@ PROBLEMS = {
     "not_utf8": "holds NUL or bytes that are no UTF-8 text: convert it, or leave it out",
     "empty_article": "the article is missing or blank",
     "not_text": "the article is no text, or holds no letter",
-    "too_long": "longer than --max-characters",
+    "too_long": "more characters than --max-characters allows",
 }
 
 
@@ -84,7 +84,7 @@ class ArticleReader:
         """
         for name in inputs:
             for article in self._read_one(name):
-                yield self._judged(article)
+                yield self.judged(article)
 
     def count(self, inputs: Sequence[str]) -> int | None:
         """How many rows `read` will yield, None where standard input cannot be read twice.
@@ -127,7 +127,9 @@ class ArticleReader:
             for number, line in enumerate(stream, start=1):
                 yield Article(f"{name}:{number}", _decode(line))
         else:  # a character has at most four bytes, so that one that is too long is known without reading all of it
-            yield Article(name, _decode(stream.read(4 * self.max_characters + 8)))
+            most = 4 * (self.max_characters + 4)
+            content = stream.read(most)
+            yield Article(name, _decode(content)[: -3 if len(content) == most else None])  # cut inside a character
 
     def _read_table(self, file: Path) -> Iterator[Article]:
         for number, row in raw_rows(str(file), errors="surrogateescape"):
@@ -145,7 +147,8 @@ class ArticleReader:
             return replace(article, problem="not_text", detail=f"{self.article_column} is a {type(text).__name__}")
         return replace(article, text=text or "")
 
-    def _judged(self, article: Article) -> Article:
+    def judged(self, article: Article) -> Article:
+        """The article with its problem, if it has one, and without what cannot be summarised."""
         problem, detail = article.problem, article.detail
         if not problem:
             problem, detail = self._problem(article.text)
@@ -156,7 +159,7 @@ class ArticleReader:
     def _problem(self, text: str) -> tuple[str, str]:
         if not text.strip():
             return "empty_article", ""
-        if "\0" in text or _has_surrogate(text):
+        if "\0" in text or not _is_unicode(text):
             return "not_utf8", ""
         if len(text) > self.max_characters:
             return "too_long", f"more than {self.max_characters:,} characters"
@@ -191,5 +194,9 @@ def _decode(content: bytes) -> str:
     return content.decode("utf-8-sig", errors="surrogateescape")
 
 
-def _has_surrogate(text: str) -> bool:
-    return not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # lone surrogates, which stand for bytes that are no UTF-8
+        return False
+    return True

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from metrics.language_identification import in_other_language, is_identifiable
+from metrics.language_identification import identify_language, in_other_language, is_identifiable
 
 TEXTS = {
     "az": "Azərbaycanda gələn il minimum əməkhaqqı artırılacaq, hökumət bu barədə qərar qəbul edib.",
@@ -73,3 +73,17 @@ def test_unknown_languages_are_named_not_guessed() -> None:
     ]
     with pytest.raises(ValueError, match="'ti' is unknown"):
         in_other_language(["kar"], "ti")
+
+
+def test_language_is_identified():
+    assert {identify_language(text): text for text in TEXTS.values()} == TEXTS
+
+
+def test_language_is_named_as_the_model_names_it():
+    assert identify_language(TEXTS["zh"], known=["en", "zh-Hans"]) == "zh-Hans"
+    assert identify_language(TEXTS["zh"], known=["en", "tr"]) == "zh"
+
+
+@pytest.mark.parametrize("text", ["", "Kısa.", "12345 67890 12345 67890 12345"])
+def test_text_that_says_too_little_has_no_language(text):
+    assert identify_language(text) is None
