@@ -17,6 +17,7 @@ import torch
 from datamodules.articles import STDIN, ArticleReader
 from datamodules.chunks import LongArticles
 from lightning_modules.article_summarizer import ArticleSummarizer
+from lightning_modules.device import usable_device
 from lightning_modules.summarized_files import summarize_files
 from lightning_modules.trained_model import TrainedModel, load_trained
 
@@ -28,25 +29,18 @@ def main(arguments: list[str] | None = None) -> None:
     """Runs the command line."""
     options = parse(arguments)
     if options.serve:
-        return show_page(options)
+        from summarize_page import serve  # gradio is an extra
+
+        return serve(lambda: load(options), options.port)
     reader = ArticleReader(**{name: getattr(options, name) for name in READING})
     total = reader.count(options.inputs)
     summarizer = ArticleSummarizer(load(options), None, options.long, options.batch_size)
     summarize_files(reader, options.inputs, total, summarizer, options.output)
 
 
-def show_page(options: argparse.Namespace) -> None:
-    """Serves the web page."""
-    try:
-        from summarize_page import serve
-    except ModuleNotFoundError as error:
-        raise ValueError(f"--serve needs the extra `web` ({error}): pip install -e '.[web]'") from error
-    serve(load(options), options.port)
-
-
 def load(options: argparse.Namespace) -> TrainedModel:
     """Loads the model, with the generation settings that the command line names."""
-    trained = load_trained(options.model, options.device)
+    trained = load_trained(options.model, usable_device(options.device))
     named = {name: getattr(options, name) for name in GENERATION if getattr(options, name) is not None}
     return replace(trained, generation=replace(trained.generation, **named))
 
@@ -68,7 +62,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     for name in GENERATION:
         add(f"--{name.replace('_', '-')}", type=int, metavar="N", help="as in training if not given")
     add("--batch-size", type=int, default=16, metavar="N")
-    add("--device", type=torch.device, default="cuda" if torch.cuda.is_available() else "cpu")
+    add("--device", help="such as cpu or cuda:0; a GPU if there is one")
     add("--serve", action="store_true", help="a web page on this machine, instead of files")
     add("--port", type=int, default=7860)
     return parser.parse_args(arguments)

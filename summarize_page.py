@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
 from typing import get_args
 
-import gradio as gr
+try:
+    import gradio as gr
+except ModuleNotFoundError as error:
+    raise ValueError("The page needs gradio, an extra: pip install -e '.[web]'") from error
 
 from datamodules.articles import PROBLEMS, Article, ArticleReader
 from datamodules.chunks import LongArticles
@@ -27,22 +31,19 @@ THEME = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospac
 Answer = tuple[str, str, str]
 
 
-def serve(trained: TrainedModel, port: int) -> None:
+def serve(load: Callable[[], TrainedModel], port: int) -> None:
     """Shows the page to this machine only, until the process is interrupted.
 
     Args:
-        trained: The model.
+        load: Loads the model.
         port: TCP port, 1 to 65535.
 
     Raises:
-        ValueError: If the port is out of range.
-        OSError: If it is taken.
+        ValueError: If the port is out of range or taken.
     """
-    if not 1 <= port <= 65535:
-        raise ValueError(f"--port {port} must be between 1 and 65535.")
-    page = build_page(trained)
+    _require_free(port)
+    page = build_page(load())
     page.queue(max_size=MAX_WAITING, default_concurrency_limit=1, api_open=False)
-    print(f"http://{LOOPBACK}:{port} shows the page to this machine only. Ctrl-C ends it.", flush=True)
     page.launch(
         server_name=LOOPBACK,
         server_port=port,
@@ -52,7 +53,10 @@ def serve(trained: TrainedModel, port: int) -> None:
         max_file_size="1mb",
         footer_links=[],
         theme=THEME,
+        prevent_thread_lock=True,
     )
+    print(f"http://{LOOPBACK}:{port} shows the page to this machine only. Ctrl-C ends it.", flush=True)
+    page.block_thread()
 
 
 def build_page(trained: TrainedModel) -> gr.Blocks:
@@ -68,7 +72,7 @@ def build_page(trained: TrainedModel) -> gr.Blocks:
                 with gr.Row():
                     language = gr.Dropdown([IDENTIFY, *trained.languages], value=IDENTIFY, label="Language")
                     longest = max(256, generation.max_new_tokens)
-                    tokens = gr.Slider(2, longest, generation.max_new_tokens, step=1, label="Tokens at most")
+                    tokens = gr.Slider(2, longest, generation.max_new_tokens, step=1, label="Tokens")
                     beams = gr.Slider(1, max(8, generation.num_beams), generation.num_beams, step=1, label="Beams")
                 long = gr.Radio(
                     [*get_args(LongArticles)],
@@ -120,3 +124,11 @@ def describe(result: ArticleSummary, sentences: list[SourceSentence]) -> str:
             "more of the others it has:"
         )
     return "\n\n".join(lines)
+
+
+def _require_free(port: int) -> None:
+    if not 1 <= port <= 65535:
+        raise ValueError(f"--port {port} must be between 1 and 65535.")
+    with socket.socket() as probe:
+        if probe.connect_ex((LOOPBACK, port)) == 0:
+            raise ValueError(f"--port {port} is taken by another program; name another.")
