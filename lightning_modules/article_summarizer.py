@@ -105,8 +105,8 @@ class ArticleSummarizer:
         trained, digest = self.trained, xxhash.xxh64()
         encoding = (trained.source_prefix, trained.prefixes, trained.max_source_tokens)
         digest.update(repr((trained.generation, encoding, self.long)).encode())
-        for parameter in trained.model.parameters():  # a few values of each tell models and trainings apart
-            values = parameter.detach().flatten()[:_VALUES_NAMED].to("cpu", torch.bfloat16)
+        for tensor in trained.model.state_dict().values():  # a few values of each tell models and trainings apart
+            values = tensor.detach().flatten()[:_VALUES_NAMED].to("cpu", torch.bfloat16)
             digest.update(values.view(torch.int16).numpy().tobytes())
         return digest.hexdigest()
 

@@ -58,7 +58,7 @@ class TorchGenerator:
         self.tokenizer = trained.tokenizer
         config = generation_config(settings, trained.tokenizer, rows)
         self.summarizer = Summarizer(trained.model, config, settings.fast, settings.dequantize)
-        self.device = next(trained.model.parameters()).device
+        self.device = trained.model.device
 
     def __call__(self, encoded: Sequence[Sequence[int]]) -> list[GeneratedText]:
         """See `TextGenerator`."""
