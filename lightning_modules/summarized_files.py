@@ -16,6 +16,9 @@ from datamodules.summary_file import SummaryFile
 from lightning_modules.article_summarizer import ArticleSummarizer, ArticleSummary, article_hash
 from metrics.summary_warnings import WARNINGS
 
+# Rows of one problem that are named as they come; a binary file may have thousands.
+NAMED = 20
+
 
 def summarize_files(
     reader: ArticleReader,
@@ -48,7 +51,7 @@ def summarize_files(
         resumed = file.resumed if file else 0
         bar = stack.enter_context(tqdm(total=total, unit=" articles", disable=None, initial=resumed))
         for result in summarizer.summarize(articles):
-            if result.problem:
+            if result.problem and tally.problems[result.problem] < NAMED:
                 tqdm.write(f"passed over: {result.id}: {result.problem} {result.detail}".rstrip(), file=sys.stderr)
             if file:
                 file.write(asdict(result))
@@ -96,6 +99,7 @@ class Tally:
         if self.chunked:
             yield f"{self.chunked:,} longer than the model's input of {self.limit} tokens, and read in chunks."
         for key, count in self.problems.most_common():
-            yield f"Passed over, {key}: {count:,} ({PROBLEMS[key]})."
+            named = f"; the first {NAMED} are named above, all in --output" if count > NAMED else ""
+            yield f"Passed over, {key}: {count:,} ({PROBLEMS[key]}{named})."
         for key, count in self.warnings.most_common():
             yield f"Warning, {key}: {count:,} (the summary {WARNINGS[key]})."

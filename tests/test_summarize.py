@@ -91,6 +91,16 @@ def test_lines_correspond_to_rows_and_every_bad_row_is_reported(loaded_once, art
         assert report in printed.err
 
 
+def test_many_bad_rows_are_counted_rather_than_all_named(loaded_once, tmp_path, capsys):
+    path = tmp_path / "a.jsonl"
+    path.write_text("{\n" * 30 + json.dumps({"article": TEXT}))
+    main(["model", str(path), f"--output={tmp_path / 'out.jsonl'}"])
+    report = capsys.readouterr().err
+    assert report.count("passed over: ") == 20
+    assert "Passed over, unreadable: 30 (the line is no valid record; the first 20 are named above" in report
+    assert [result["problem"] for result in results(tmp_path / "out.jsonl")] == ["unreadable"] * 30 + [""]
+
+
 def test_chunks_are_reported(loaded_once, articles, capsys):
     main(["model", str(articles), "--long=chunk"])
     report = capsys.readouterr().err
