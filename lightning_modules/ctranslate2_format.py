@@ -5,6 +5,7 @@ Shapes: B rows, S source tokens, T summary tokens.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,10 @@ class CTranslate2Model(nn.Module):
         self.translator = ctranslate2.Translator(str(folder), device="cpu", intra_threads=threads)
         self.pieces: list[str] = json.loads((folder / "shared_vocabulary.json").read_text(encoding="utf-8"))
         self.ids = {piece: index for index, piece in enumerate(self.pieces)}
+        # It has no parameters to be known by, as in `ArticleSummarizer.settings`.
+        with (folder / MODEL).open("rb") as file:
+            name = hashlib.file_digest(file, "sha256").digest()
+        self.register_buffer("fingerprint", torch.tensor(list(name), dtype=torch.uint8))
         self.pad_token, self.eos_id = tokenizer.pad_token, tokenizer.eos_token_id
 
     def get_output_embeddings(self) -> nn.Module:
