@@ -32,6 +32,7 @@ from lightning_modules.generation import decode, generation_config  # noqa: E402
 from lightning_modules.trained_model import TrainedModel, load_trained  # noqa: E402
 from metrics.rouge import rouge  # noqa: E402
 
+CPU = torch.device("cpu")
 WORKER = Path(__file__).with_name("cpu_format_worker.py")
 
 
@@ -64,19 +65,22 @@ def work(python: str, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def folders(run: str, scratch: Path, onnx_python: str | None) -> list[tuple[str, str, Path, str]]:
-    """Name, format, folder and Python of every format; exports and converts first."""
+    """Name, format, folder and Python of every format; exports and converts what is not there yet."""
     own = sys.executable
-    export([run, f"--output={scratch / 'plain'}", "--dtype=fp32"])
+    if not (scratch / "plain").exists():
+        export([run, f"--output={scratch / 'plain'}", "--dtype=fp32"])
     found = [
         ("transformers fp32", "transformers", scratch / "plain", own),
         ("generation.fast fp32", "fast", scratch / "plain", own),
     ]
     for dtype in ("fp32", "int8"):
-        export([run, f"--output={scratch / dtype}", "--format=ctranslate2", f"--dtype={dtype}"])
+        if not (scratch / dtype).exists():
+            export([run, f"--output={scratch / dtype}", "--format=ctranslate2", f"--dtype={dtype}"])
         found.append((f"CTranslate2 {dtype}", "ctranslate2", scratch / dtype, own))
     if onnx_python:
         target = scratch / "onnx"
-        work(onnx_python, {"format": "convert_to_onnx", "folder": str(scratch / "plain"), "output": str(target)})
+        if not target.exists():
+            work(onnx_python, {"format": "convert_to_onnx", "folder": str(scratch / "plain"), "output": str(target)})
         found += [(f"ONNX Runtime {dtype}", "onnx", target / dtype, onnx_python) for dtype in ("fp32", "int8")]
     return found
 
@@ -94,7 +98,7 @@ def scores(texts: Sequence[str], rows: Sequence[dict[str, str]]) -> dict[str, di
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """All formats, one after the other, `repeats` times; the fastest time of each counts."""
     rows = [json.loads(line) for line in options.articles.read_text(encoding="utf-8").splitlines()]
-    trained = load_trained(options.run, torch.device("cpu"))
+    trained = load_trained(options.run, CPU)
     settings = generation_config(
         trained.generation, trained.tokenizer, trained.model.get_output_embeddings().weight.shape[0]
     ).to_diff_dict()
@@ -102,7 +106,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     request["batches"] = batches_of(trained, [row["article"] for row in rows], options.batch_size)
     results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as scratch:
-        for name, kind, folder, python in folders(options.run, Path(scratch), options.onnx_python):
+        exported = options.folders or Path(scratch)
+        for name, kind, folder, python in folders(options.run, exported, options.onnx_python):
             asked = request | {"format": kind, "folder": str(folder)}
             answers = [work(python, asked) for _ in range(options.repeats)]
             best = min(answers, key=lambda one: one["seconds"])
@@ -123,6 +128,15 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     return results
 
 
+def onnx_packages(python: str | None) -> dict[str, str]:
+    """Versions in the environment of ONNX Runtime."""
+    if not python:
+        return {}
+    names = {"onnxruntime": "onnxruntime", "optimum-onnx": "optimum-onnx", "transformers of onnx": "transformers"}
+    code = f"import json, importlib.metadata as m; print(json.dumps({{k: m.version(v) for k, v in {names}.items()}}))"
+    return json.loads(subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout)
+
+
 def main() -> None:
     """Runs the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -130,6 +144,7 @@ def main() -> None:
     parser.add_argument("--articles", type=Path, required=True, help="JSONL: language, article, summary")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--onnx-python", help="Python of an environment with optimum-onnx")
+    parser.add_argument("--folders", type=Path, help="where exported models are kept, and found again")
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=2)
@@ -138,7 +153,9 @@ def main() -> None:
     packages = {name: version(name) for name in ("torch", "transformers", "ctranslate2")}
     record = {
         "machine": {"processor": platform.processor() or platform.machine(), "cpus": os.cpu_count()},
-        "packages": packages,
+        "packages": packages | onnx_packages(options.onnx_python),
+        "model": {"parameters": sum(one.numel() for one in load_trained(options.run, CPU).model.parameters())},
+        "articles": len(options.articles.read_text(encoding="utf-8").splitlines()),
         "settings": {name: str(getattr(options, name)) for name in ("batch_size", "threads", "repeats")},
         "formats": results,
     }
