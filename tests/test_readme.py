@@ -9,6 +9,8 @@ from unittest import mock
 import pytest
 from command_line import parser
 
+import export
+import summarize
 from reports.significance import main as compare_predictions
 from train import main
 
@@ -56,3 +58,12 @@ def test_commands_of_reports_are_understood():
     for command in commands("python -m reports.significance"):
         with pytest.raises(ValueError, match=r"Cannot read RUN_A/test/predictions\.jsonl"):
             compare_predictions(shlex.split(command)[3:])
+
+
+def test_commands_that_take_a_run_ask_for_it():
+    for command in commands("python export.py"):
+        with pytest.raises(SystemExit, match="'RUN'"):
+            export.main(shlex.split(command)[2:])
+    for command in commands("python summarize.py"):
+        with pytest.raises((ValueError, OSError), match=r"news\.jsonl"):
+            summarize.main(shlex.split(command)[2:])

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from command_line import SAVE_AFTER_VALIDATION, configured, last_checkpoint, records, run, run_folder
 
+pytestmark = pytest.mark.xdist_group("subcommands")  # one run serves most of these tests
 PREDICTIONS = configured("callbacks.prediction_writer.PredictionWriter")
 
 
