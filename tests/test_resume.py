@@ -34,7 +34,9 @@ def uninterrupted(tmp_path_factory) -> Path:
     [
         pytest.param(2, SAVE_EVERY_STEP, 0, id="mid-epoch"),
         pytest.param(3, SAVE_EVERY_STEP, 2, id="when validation is due, with workers"),
-        pytest.param(5, SAVE_AFTER_VALIDATION, 0, id="two steps after the checkpoint of a validation"),
+        pytest.param(
+            5, SAVE_AFTER_VALIDATION, 0, id="two steps after the checkpoint of a validation", marks=pytest.mark.slow
+        ),
         pytest.param(6, SAVE_EVERY_STEP, 2, id="at an epoch's end, with workers", marks=pytest.mark.slow),
         pytest.param(9, SAVE_AFTER_VALIDATION, 2, id="in the second epoch, with workers", marks=pytest.mark.slow),
     ],
