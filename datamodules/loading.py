@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import multiprocessing
 import signal
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -65,6 +67,14 @@ def build_loader(
 def _outlive_signals(worker: int) -> None:
     """Leaves it to the training process to answer SIGTERM, which `timeout` and cluster schedulers send to all."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+@atexit.register
+def _end_workers() -> None:
+    """Ends workers that are still there at exit: multiprocessing would send them SIGTERM and wait for them, forever."""
+    for child in multiprocessing.active_children():
+        if child.daemon:
+            child.kill()
 
 
 def _collate(collator: Callable[[Any], Mapping[str, Any]], share: Any) -> PackedBatch:

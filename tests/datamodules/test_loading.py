@@ -2,7 +2,10 @@ import io
 import os
 import pickle
 import signal
+import subprocess
+import sys
 from multiprocessing.reduction import ForkingPickler
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,6 +17,7 @@ from datamodules.loading import EncodedRows, build_loader, label_counts
 from datamodules.packed_batch import PackedBatch
 from datamodules.sampling import Share
 
+ROOT = Path(__file__).parents[2]
 BATCH = {
     "ids": ["a", "b"],
     "input_ids": torch.arange(6).view(2, 3),
@@ -103,6 +107,16 @@ def test_workers_leave_it_to_the_training_process_to_answer_sigterm(rows, tiny_t
     first = next(batches)
     os.kill(batches._workers[0].pid, signal.SIGTERM)
     assert [batch["ids"] for batch in (first, *batches)] == [[rows[row]["id"]] for row in range(8)]
+
+
+def test_a_process_ends_while_its_loader_still_works():
+    script = """
+from datamodules.loading import build_loader
+batches = iter(build_loader([{}] * 100, range(100), lambda row: row, 1, seed=0))
+next(batches)
+raise SystemExit(3)
+"""
+    assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, timeout=30).returncode == 3
 
 
 def test_labels_are_counted_also_of_chosen_rows(rows):
