@@ -91,9 +91,16 @@ def replace_by_dense(model: nn.Module) -> None:
         if _is_four_bit(layer)
     ]
     for parent, name, layer in layers:
-        plain = nn.Linear(layer.in_features, layer.out_features, bias=False, device="meta")
-        plain.weight, plain.bias = nn.Parameter(dequantized(layer), requires_grad=False), layer.bias
+        plain = frozen_linear(dequantized(layer))
+        plain.bias = layer.bias
         setattr(parent, name, plain.train(layer.training))
+
+
+def frozen_linear(weight: torch.Tensor) -> nn.Linear:
+    """A layer without bias that holds (out, in) weights, not copied and not trained."""
+    layer = nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
+    layer.weight = nn.Parameter(weight, requires_grad=False)
+    return layer
 
 
 def dequantized(layer: Any) -> torch.Tensor:

@@ -13,8 +13,7 @@ from typing import Any, Literal
 import torch
 from huggingface_hub import HfApi
 from peft import AutoPeftModelForSeq2SeqLM
-from safetensors.torch import save_file
-from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, GenerationConfig, PreTrainedModel
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, GenerationConfig
 from transformers.utils import cached_file
 
 from datamodules.pieces import RECORD, write_record
@@ -25,6 +24,7 @@ from lightning_modules.exported_folder import ExportRecord, require_ctranslate2
 from lightning_modules.generation import generation_config
 from lightning_modules.initialization import lacks_weights
 from lightning_modules.merging import merged_model
+from lightning_modules.model_folder import write_model
 from lightning_modules.portable_tokenizer import save_portable
 from lightning_modules.trained_model import load_trained
 from lightning_modules.verification import Exported, Verification, verify
@@ -148,27 +148,6 @@ def _write(checkpoint: Checkpoint, folder: Path, form: Form, texts: Sequence[str
     text = json.dumps(asdict(verification), indent=2) + "\n"
     (folder / VERIFICATION).write_text(text, encoding="utf-8")
     return verification
-
-
-def write_model(model: PreTrainedModel, folder: Path, dtype: torch.dtype) -> None:
-    """Writes configuration and weights, the head untied."""
-    config = model.config
-    config.architectures = [type(model).__name__]
-    # transformers 5 says otherwise of every mT5; the head has weights of its own.
-    config.tie_word_embeddings = False
-    config.dtype = dtype
-    if hasattr(config, "quantization_config"):
-        del config.quantization_config
-    config.save_pretrained(folder)
-    GenerationConfig(
-        decoder_start_token_id=config.decoder_start_token_id,
-        pad_token_id=config.pad_token_id,
-        eos_token_id=config.eos_token_id,
-    ).save_pretrained(folder)
-    # Not by save_pretrained: it would put what it knows of tied and quantised weights in.
-    weights = {name: value.detach().to(dtype).contiguous() for name, value in model.named_parameters()}
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    shutil.copymode(folder / "config.json", folder / "model.safetensors")  # safetensors lets only the owner read
 
 
 def push(folder: Path, repository: str) -> str:

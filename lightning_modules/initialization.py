@@ -6,9 +6,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import nn
 from transformers import AutoConfig, AutoModelForSeq2SeqLM, MT5Config, PreTrainedConfig, PreTrainedModel
+
+from lightning_modules.model_folder import write_model
 
 _WEIGHT_FILES = ("*.safetensors", "*.bin")
 # As in mT5, the embeddings have some rows more than the tokenizer has pieces: up to the next multiple.
@@ -60,15 +61,10 @@ def initialize(config_folder: str, output: str, seed: int = 0) -> None:
 
 def write_random(config: PreTrainedConfig, output: str, seed: int = 0) -> None:
     """Writes a model of a configuration; as `initialize` does otherwise."""
-    Path(output).mkdir(parents=True, exist_ok=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = untied_model(config)
-    model.config.architectures = [type(model).__name__]
-    # Not by the model's save_pretrained, which writes on the first of several devices only.
-    model.config.save_pretrained(output)
-    weights = {name: parameter.detach().contiguous() for name, parameter in model.named_parameters()}
-    save_file(weights, Path(output) / "model.safetensors", metadata={"format": "pt"})
+    write_model(model, Path(output), torch.float32)
 
 
 def untied_model(config: PreTrainedConfig) -> PreTrainedModel:

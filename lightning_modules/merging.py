@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 from lightning_modules.adaptation import Adaptation, adapt, frozen_dtype
 from lightning_modules.checkpoint_model import Checkpoint, model_of_checkpoint
 from lightning_modules.checkpointing import load_trainable_state
-from lightning_modules.dense_weights import replace_by_dense
+from lightning_modules.dense_weights import frozen_linear, replace_by_dense
 from lightning_modules.quantization import cast_weights
 from lightning_modules.quantized_matrix import QuantizedEmbedding, QuantizedHead
 
@@ -43,7 +43,4 @@ def dequantize(model: PreTrainedModel) -> None:
     if isinstance(embedding, QuantizedEmbedding):
         model.set_input_embeddings(nn.Embedding.from_pretrained(embedding.weight[:], freeze=True))
     if isinstance(head, QuantizedHead):
-        rows = head.weight[:]
-        layer = nn.Linear(rows.shape[1], rows.shape[0], bias=False, device="meta")
-        layer.weight = nn.Parameter(rows, requires_grad=False)
-        model.set_output_embeddings(layer)
+        model.set_output_embeddings(frozen_linear(head.weight[:]))

@@ -38,7 +38,7 @@ class TextGenerator(Protocol):
 
 
 class TorchGenerator:
-    """Generates with PyTorch, by the project's own decoder.
+    """Generates by the project's own decoder, or by the model's `generate` where it is no PyTorch model (CTranslate2).
 
     Args:
         trained: The model, and how it generates.

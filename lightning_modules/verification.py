@@ -10,7 +10,7 @@ import torch
 from peft import PeftModel
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from datamodules.tokenize import truncate_with_eos
+from datamodules.chunks import encode_article
 from lightning_modules.generation import decode, generation_config
 from lightning_modules.trained_model import TrainedModel
 
@@ -134,8 +134,7 @@ def _greedy(model: Any, ids: torch.Tensor, settings: GenerationConfig) -> torch.
 
 
 def _trained_ids(trained: TrainedModel, text: str) -> torch.Tensor:
-    ids = trained.tokenizer(text, add_special_tokens=False, verbose=False).input_ids
-    return torch.tensor([truncate_with_eos(ids, trained.max_source_tokens, trained.tokenizer.eos_token_id)])
+    return torch.tensor(encode_article(text, trained.tokenizer, "", trained.max_source_tokens, "truncate").chunks)
 
 
 def _exported_ids(exported: Exported, text: str, limit: int) -> torch.Tensor:

@@ -15,25 +15,25 @@ from typing import Any
 
 import torch
 from rich.console import Console
-from transformers import AutoConfig, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, PreTrainedModel
 
 from datamodules.pieces import KEPT_KEY, RECORD, write_record
 from datamodules.tokenizer import load_tokenizer, tokenizer_fingerprint
 from datamodules.vocabulary_choice import Choice, choose_for_config, choose_for_texts
 from datamodules.vocabulary_report import table
 from lightning_modules.adaptation import Quantization, load_base
-from lightning_modules.checkpointing import BASE_KEY, OzetCheckpointIO, base_fingerprint, load_trainable_state
+from lightning_modules.checkpoint_model import model_of_checkpoint, read_checkpoint
+from lightning_modules.checkpointing import base_fingerprint
+from lightning_modules.model_folder import write_model
 from lightning_modules.vocabulary_rows import expand_model, trim_model
 
 
-def load_trimmed(path: Path, base: str, revision: str | None) -> tuple[PreTrainedModel, torch.Tensor, str]:
+def load_trimmed(path: Path) -> tuple[PreTrainedModel, torch.Tensor, str]:
     """Opens a trimmed model.
 
     Args:
         path: A folder with `vocabulary.json`, or a checkpoint of a run with `data.vocabulary` and
             `model.adaptation: full`.
-        base: The model that was trimmed.
-        revision: Its revision on the hub.
 
     Returns:
         The model, the (K,) int64 ids of its pieces in the base, and the base's fingerprint.
@@ -48,15 +48,14 @@ def load_trimmed(path: Path, base: str, revision: str | None) -> tuple[PreTraine
             )
         record = json.loads((path / RECORD).read_text(encoding="utf-8"))
         return _load(str(path), None), torch.tensor(record[KEPT_KEY]), record["base"]["fingerprint"]
-    checkpoint = OzetCheckpointIO().load_checkpoint(path)
-    if checkpoint.get(KEPT_KEY) is None:
+    checkpoint = read_checkpoint(path)
+    kept = checkpoint.base.kept
+    if kept is None:
         raise ValueError(f"{str(path)!r} comes from a run without data.vocabulary; there is nothing to expand.")
-    if any("lora_" in name for name in checkpoint["state_dict"]):
+    if checkpoint.adapted:
         raise ValueError(f"{str(path)!r} holds adapters only; they fit the whole vocabulary as they are.")
-    model, kept = _load(base, revision, torch.float32), checkpoint[KEPT_KEY].long()
-    trim_model(model, kept)
-    load_trainable_state(model, checkpoint["state_dict"])
-    return model, kept, checkpoint[BASE_KEY]["fingerprint"]
+    model: Any = model_of_checkpoint(checkpoint, torch.device("cpu"), torch.float32)
+    return model, kept, checkpoint.base.identity["fingerprint"]
 
 
 def trim(base: str, output: Path, choice: Choice, revision: str | None = None) -> dict[str, Any]:
@@ -80,7 +79,8 @@ def trim(base: str, output: Path, choice: Choice, revision: str | None = None) -
     before = _sizes(model)
     trim_model(model, kept)
     record |= {"before": before, "after": _sizes(model), **choice.report()}
-    _save(model, choice.tokenizer, output)
+    write_model(model, output, model.dtype)
+    choice.tokenizer.save_pretrained(output)
     write_record(output / RECORD, choice.kept, tokenizer_fingerprint(choice.tokenizer), **record)
     return record
 
@@ -98,7 +98,7 @@ def expand(trimmed: Path, base: str, output: Path, revision: str | None = None) 
         ValueError: If the output exists, or `trimmed` comes from another base.
     """
     _require_new(output)
-    model, kept, fingerprint = load_trimmed(trimmed, base, revision)
+    model, kept, fingerprint = load_trimmed(trimmed)
     original = _load(base, revision)
     if base_fingerprint(original) != fingerprint:
         raise ValueError(
@@ -106,23 +106,14 @@ def expand(trimmed: Path, base: str, output: Path, revision: str | None = None) 
             f"{base_fingerprint(original)}. Give the model that it was trimmed from."
         )
     expand_model(model, original, kept)
-    _save(model, load_tokenizer(base, revision), output)
+    write_model(model, output, model.dtype)
+    load_tokenizer(base, revision).save_pretrained(output)
 
 
-def _load(path: str, revision: str | None, dtype: torch.dtype | None = None) -> PreTrainedModel:
-    """A model, in the number format that it is stored in if none is given."""
-    dtype = dtype or getattr(AutoConfig.from_pretrained(path, revision=revision), "dtype", None) or torch.float32
+def _load(path: str, revision: str | None) -> PreTrainedModel:
+    """A model, in the number format that it is stored in."""
+    dtype = getattr(AutoConfig.from_pretrained(path, revision=revision), "dtype", None) or torch.float32
     return load_base(path, revision, "lora", Quantization(), dtype, torch.device("cpu"))
-
-
-def _save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, output: Path) -> None:
-    model.generation_config = GenerationConfig(
-        decoder_start_token_id=tokenizer.pad_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-    )
-    model.save_pretrained(output)
-    tokenizer.save_pretrained(output)
 
 
 def _sizes(model: PreTrainedModel) -> dict[str, int]:

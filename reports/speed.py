@@ -1,6 +1,6 @@
-"""Speed and memory of training against the batch size, drawn from a result of benchmarks/training_speed.py.
+"""Speed and memory of training against the batch size, drawn from results of benchmarks/training_speed.py.
 
-python -m reports.speed RESULT.json --output DIR
+python -m reports.speed RESULT.json ... --output DIR
 """
 
 from __future__ import annotations
@@ -134,13 +134,13 @@ def _save(figure: Any, output: Path) -> Path:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command."""
     parser = argparse.ArgumentParser(prog="python -m reports.speed", description=__doc__.splitlines()[0])
-    parser.add_argument("result", type=Path, help="JSON of benchmarks/training_speed.py")
+    parser.add_argument("results", type=Path, nargs="+", help="JSON of benchmarks/training_speed.py")
     parser.add_argument("--output", type=Path, default=Path(), help="folder for the pictures")
     parser.add_argument("--batch-size", type=int, help="of the bars; default: the greatest that every recipe can take")
     options = parser.parse_args(arguments)
-    summary = read_summary(options.result)
+    summary = [entry for result in options.results for entry in read_summary(result)]
     options.output.mkdir(parents=True, exist_ok=True)
-    name = options.result.stem
+    name = options.results[0].stem
     print(draw_speed(summary, options.output / f"{name}_speed.png"))
     if not any("peak_allocated_mib" in entry for entry in summary):
         return

@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,10 +11,10 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from random_model import write_random_model
 
 import summarize
 from lightning_modules.exported_folder import ExportRecord
-from lightning_modules.initialization import initialize
 from lightning_modules.trained_model import load_trained
 from summarize import main
 
@@ -24,10 +23,7 @@ TEXT = "Vapur seferleri şiddetli fırtına yüzünden bütün gün durduruldu."
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory, tiny_mt5) -> str:
-    folder = tmp_path_factory.mktemp("model")
-    initialize(str(tiny_mt5), str(folder))
-    for name in ("spiece.model", "tokenizer_config.json"):
-        shutil.copy(tiny_mt5 / name, folder)
+    folder = write_random_model(tiny_mt5, tmp_path_factory.mktemp("model"))
     (folder / "generation_config.json").write_text('{"max_new_tokens": 6}')
     ExportRecord(max_source_tokens=64, languages=["tr", "en", "it"]).write(folder)
     return str(folder)

@@ -8,12 +8,12 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from random_model import write_random_model
 
 gradio = pytest.importorskip("gradio")
 playwright = pytest.importorskip("playwright.sync_api")
 
 from lightning_modules.exported_folder import ExportRecord  # noqa: E402
-from lightning_modules.initialization import initialize  # noqa: E402
 from summarize import main  # noqa: E402
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -22,10 +22,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(BROWSER is None, reason="no C
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory, tiny_mt5) -> str:
-    folder = tmp_path_factory.mktemp("model")
-    initialize(str(tiny_mt5), str(folder))
-    for name in ("spiece.model", "tokenizer_config.json"):
-        shutil.copy(tiny_mt5 / name, folder)
+    folder = write_random_model(tiny_mt5, tmp_path_factory.mktemp("model"))
     (folder / "generation_config.json").write_text('{"max_new_tokens": 16}')
     ExportRecord(max_source_tokens=128, languages=["tr", "en"]).write(folder)
     return str(folder)
@@ -127,7 +124,9 @@ def test_two_readers_are_served_one_after_the_other(browser, port, article):
     for page in pages:
         page.locator("#summarise").click()
     for number, page in enumerate(pages):
-        page.get_by_text(f"Sayfa {number}.", exact=True).wait_for()
+        page.locator("#sources mark").first.wait_for()
+        assert page.locator("#sources").inner_text().startswith(f"Sayfa {number}.")
+        assert page.locator("#summary textarea").input_value()
         page.close()
 
 

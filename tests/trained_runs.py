@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from command_line import SAVE_EVERY_STEP, run, run_folder
-
-from lightning_modules.initialization import initialize
+from random_model import write_random_model
 
 SHORT = ("--trainer.max_steps=2", "--model.schedule.warmup_steps=0", "--model.optimizer.lr=0.01")
 SETTINGS = {
@@ -38,10 +37,7 @@ class TrainedRun:
 def trained_run(tmp_path_factory: pytest.TempPathFactory, tiny_mt5: Path) -> Callable[[str], TrainedRun]:
     """Trains a run of `SETTINGS` when it is first asked for."""
     root = tmp_path_factory.mktemp("trained")
-    base = root / "base"
-    initialize(str(tiny_mt5), str(base))
-    for name in ("spiece.model", "tokenizer_config.json"):
-        (base / name).write_bytes((tiny_mt5 / name).read_bytes())
+    base = write_random_model(tiny_mt5, root / "base")
     return functools.cache(lambda name: _train(root / name, base, SETTINGS[name]))
 
 

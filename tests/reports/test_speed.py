@@ -43,6 +43,7 @@ SUMMARY = [
 
 
 def written(folder: Path, **content: object) -> Path:
+    folder.mkdir(exist_ok=True)
     path = folder / "h200.json"
     path.write_text(json.dumps(content))
     return path
@@ -93,6 +94,14 @@ def test_the_command_draws_everything_there_is(tmp_path: Path, capsys: pytest.Ca
     names = {path.name for path in (tmp_path / "figures").iterdir()}
     assert names == {"h200_speed.png", "h200_memory.png", "h200_components.png"}
     assert capsys.readouterr().out.count(".png") == 3
+
+
+def test_several_results_make_one_curve(tmp_path: Path, drawn: list[Figure]) -> None:
+    parts = [SUMMARY[:2], SUMMARY[2:]]
+    paths = [str(written(tmp_path / str(number), summary=part)) for number, part in enumerate(parts)]
+    main([*paths, "--output", str(tmp_path)])
+    seed = drawn[0].axes[0].lines[0]
+    assert (seed.get_label(), list(seed.get_xdata())) == ("seed", [1, 2, 4])
 
 
 def test_bars_show_the_greatest_batch_that_every_recipe_can_take(tmp_path: Path, monkeypatch, drawn) -> None:
