@@ -205,6 +205,7 @@ def _write_adapter(checkpoint: Checkpoint, folder: Path) -> None:
     settings.revision = checkpoint.base.revision
     # Embeddings and head are the base's, even if some of their rows were left out.
     model.save_pretrained(folder, save_embedding_layers=False)
+    shutil.copymode(folder / "adapter_config.json", folder / "adapter_model.safetensors")  # else the owner's alone
     if checkpoint.base.kept is not None:
         write_record(folder / RECORD, checkpoint.base.kept.numpy(), tokenizer_fingerprint(checkpoint.base.tokenizer()))
 

@@ -136,6 +136,11 @@ def test_difference_is_stored(exported, name):
     assert found["greatest_logit_difference"] < 1e-4 < found["logit_deviation"]
 
 
+@pytest.mark.parametrize("name", ALL)
+def test_who_may_read_one_file_may_read_all(exported, name):
+    assert len({file.stat().st_mode for file in exported(name).folder.iterdir()}) == 1
+
+
 @pytest.mark.slow
 def test_adapter_of_a_trimmed_4_bit_run_is_near_for_peft_and_exact_for_ozet(trained_run, tmp_path, capsys):
     run = trained_run("qlora")
