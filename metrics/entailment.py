@@ -1,8 +1,8 @@
 """Whether an article entails its summary, to a model of natural language inference: SummaC's zero-shot score.
 
 Laban et al. 2022 (arXiv:2111.09525), section 4.1: a summary's sentence is as faithful as the sentence of the source
-that entails it best, a summary as faithful as its sentences on average. The model decides what the score is worth: one that
-was not trained on a language says nothing about it.
+that entails it best, a summary as faithful as its sentences on average. The model decides what the score is worth: one
+that was not trained on a language says nothing about it.
 """
 
 from __future__ import annotations
