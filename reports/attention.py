@@ -1,0 +1,132 @@
+"""What models look at while they summarise, from the records of record_attention.py: heat maps and an interactive view.
+
+python -m reports.attention RECORDS [--output DIR]
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+from metrics.attention_distance import attention_distance
+from reports.attention_maps import draw_distances, draw_encoder, draw_sentences, draw_words, encoder_distance
+from reports.attention_record import AttentionRecord, by_example, read_attention, same_summary
+from reports.attention_view import attention_view, leanings
+from reports.card_tables import table
+from reports.section import Section, embedded, plain, render, write_page
+
+_NOTE = (
+    "A row is the decoder's attention when it chose the tokens of a word. Attention tells where a layer read, not why "
+    "the model said something: a word can rest on a sentence for its grammar alone. Distance is the Jensen-Shannon "
+    "divergence in bits (0: alike, 1: nothing in common) over the article's words (encoder: its sentences), prefix and "
+    "`</s>` included, averaged over the summary's words (encoder: the sentences); it needs models of one architecture "
+    "and the same summary."
+)
+
+
+def attention_section(records: Sequence[AttentionRecord], output: Path) -> Section:
+    """Shows the records of one article, models side by side; the second and later are compared with the first.
+
+    Args:
+        records: Of one article, from `read_attention`.
+        output: Folder of the page; pictures go to its `figures`.
+    """
+    first = records[0]
+    name = re.sub(r"\W+", "-", f"attention-{first.language}-{first.id}")
+    comparable = same_summary(records)
+    groups = [list(records)] if comparable else [[record] for record in records]
+    pictures = [one for number, group in enumerate(groups, start=1) for one in _pictures(group, output, name, number)]
+    distances = _distances(records, output, name) if comparable and len(records) > 1 else []
+    tables = "\n\n".join(_leanings(record) for record in records)
+    markdown = [f"![{title}]({path.relative_to(output)})" for title, path in [*pictures, *distances]]
+    html = [_figure(title, path) for title, path in [*pictures, *distances]]
+    numbers = _distance_table(records) if distances else ""
+    return Section(
+        title=f"Attention: {first.id} ({first.language})",
+        markdown="\n\n".join([_NOTE, *markdown, numbers, tables]),
+        html="\n".join([render(_NOTE), attention_view(records, name), *html, render(f"{numbers}\n\n{tables}")]),
+    )
+
+
+def _pictures(records: Sequence[AttentionRecord], output: Path, name: str, number: int) -> list[tuple[str, Path]]:
+    stem = output / "figures" / f"{name}-{number}"
+    draw = {
+        "Decoder on the article's words, mean of layers and heads": (draw_words, "words"),
+        "Decoder on the article's sentences, mean of layers and heads": (draw_sentences, "sentences"),
+        "Encoder, from sentences (rows) to sentences, mean of layers and heads": (draw_encoder, "encoder"),
+    }
+    return [(title, how(records, stem.with_name(f"{stem.name}-{kind}"))[0]) for title, (how, kind) in draw.items()]
+
+
+def _distances(records: Sequence[AttentionRecord], output: Path, name: str) -> list[tuple[str, Path]]:
+    return [
+        (
+            f"Distance of {records[0].model} and {other.model} for each layer and head",
+            draw_distances(records[0], other, output / "figures" / f"{name}-distance-{number}")[0],
+        )
+        for number, other in enumerate(records[1:], start=1)
+    ]
+
+
+def _distance_table(records: Sequence[AttentionRecord]) -> str:
+    """Means over the heads of each layer."""
+    rows = []
+    for other in records[1:]:
+        parts = {
+            "decoder": attention_distance(records[0].cross, other.cross),
+            "encoder": encoder_distance(records[0], other),
+        }
+        for part, grid in parts.items():
+            models = f"{plain(records[0].model)} and {plain(other.model)}"
+            rows.append([models, part, *(f"{value:.3f}" for value in grid.mean(axis=1)), f"{grid.mean():.3f}"])
+    layers = max(len(row) for row in rows) - 3
+    head = ["models", "part", *(f"layer {layer + 1}" for layer in range(layers)), "mean"]
+    return table(head, ([*row[:-1], *["–"] * (len(head) - len(row)), row[-1]] for row in rows))
+
+
+def _leanings(record: AttentionRecord) -> str:
+    rows = [
+        [plain(word), place + 1, f"{share:.0%}", f"{outside:.0%}"]
+        for word, (place, share, outside) in zip(record.summary_words, leanings(record), strict=True)
+    ]
+    head = [f"word of {plain(record.model)}", "leans most on sentence", "of its attention on the article", "outside it"]
+    return table(head, rows)
+
+
+def _figure(title: str, path: Path) -> str:
+    return f"<figure>{embedded(path, title)}<figcaption>{escape(title)}</figcaption></figure>"
+
+
+def read_records(folder: Path) -> list[AttentionRecord]:
+    """All records of a folder, in the order of their file names.
+
+    Raises:
+        ValueError: If there are none, or one is damaged.
+    """
+    found = [read_attention(path) for path in sorted(folder.glob("*.npz"))]
+    if not found:
+        raise ValueError(f"{str(folder)!r} holds no records of attention; record_attention.py writes them.")
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command."""
+    parser = argparse.ArgumentParser(prog="python -m reports.attention", description=__doc__.splitlines()[0])
+    parser.add_argument("records", type=Path, help="folder that record_attention.py wrote")
+    parser.add_argument("--output", type=Path, help="folder to write; default: that of the records")
+    options = parser.parse_args(arguments)
+    output = options.output or options.records
+    sections = [attention_section(own, output) for own in by_example(read_records(options.records)).values()]
+    for path in write_page("Attention", sections, output, "attention"):
+        print(path)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except ValueError as problem:
+        sys.exit(f"error: {problem}")
