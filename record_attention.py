@@ -2,8 +2,8 @@
 
     python record_attention.py full=RUN_A lora=RUN_B --examples RUN_A/test/predictions.jsonl --output DIR
 
-A model is a checkpoint, a run's folder, an adapter or an exported folder. All are given the same summary, so that they can
-be compared word by word: that of the examples' file, or the reference; `--summary own` lets each generate its own.
+A model is a checkpoint, a run's folder, an adapter or an exported folder. All are given the same summary, so that they
+can be compared word by word: that of the examples' file, or the reference; `--summary own` lets each write its own.
 """
 
 from __future__ import annotations

@@ -12,12 +12,13 @@ matplotlib.use("Agg")
 import numpy as np
 import numpy.typing as npt
 from matplotlib import pyplot as plt
+from matplotlib.colors import PowerNorm
 
 from metrics.attention_distance import attention_distance
 from reports.attention_record import OUTSIDE, AttentionRecord
 
-# Runs evenly from dark to light in print and to the colour-blind.
-_COLOURS = "cividis"
+# From white to dark, so that it prints and the colour-blind see it.
+_COLOURS = "Blues"
 _WORDS = 30
 _LABEL_CHARACTERS = 28
 _SUFFIXES = (".png", ".svg")
@@ -107,9 +108,10 @@ def _draw(
     height = 1.2 + 0.2 * max(map(len, names)) + 0.075 * max(map(len, columns))
     width = 1 + len(records) * max(3.6, 1.8 + 0.21 * len(columns))
     figure, axes = plt.subplots(1, len(records), figsize=(width, height), layout="constrained", squeeze=False)
-    greatest = max(float(grid.max()) for grid in grids)
+    # Square roots, since a few strong weights would make all others white.
+    scale = PowerNorm(0.5, vmin=0, vmax=max(float(grid.max()) for grid in grids))
     for axis, record, grid, labels in zip(axes.flat, records, grids, names, strict=True):
-        picture = axis.imshow(grid, cmap=_COLOURS, vmin=0, vmax=greatest, aspect="auto")
+        picture = axis.imshow(grid, cmap=_COLOURS, norm=scale, aspect="auto")
         axis.set_title(record.model, fontsize="medium")
         axis.set_xticks(range(len(columns)), columns, rotation=90, fontsize="x-small")
         axis.set_yticks(range(len(labels)), labels, fontsize="x-small")

@@ -114,7 +114,7 @@ def _markdown(example: Example, score: str) -> str:
 
 def _markdown_piece(piece: MarkedPiece) -> str:
     if not piece.text[0].isalnum():
-        return plain(piece.text) if piece.text.strip() else " "
+        return plain(f"|{piece.text}|")[1:-1]  # bars keep the spaces at the ends
     text = plain(piece.text)
     text = text if piece.in_other else f"_{text}_"
     return f"**{text}**" if piece.in_reference else text
