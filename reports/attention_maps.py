@@ -127,6 +127,8 @@ def _label(text: str) -> str:
 
 def _save(figure: Any, output: Path) -> list[Path]:
     output.parent.mkdir(parents=True, exist_ok=True)
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # it would be reckoned anew for each format
     paths = [output.with_name(output.name + suffix) for suffix in _SUFFIXES]
     for path in paths:
         figure.savefig(path, dpi=120)
