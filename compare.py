@@ -1,8 +1,8 @@
 """Compares trainings: `python compare.py run STUDY.yaml` makes the runs of a study, `report DIR...` writes what they show.
 
-    python compare.py run configs/studies/small/adaptation.yaml --set pairs=DATA --dry-run
-    python compare.py run configs/studies/small/adaptation.yaml --set pairs=DATA --output runs/studies/adaptation
-    python compare.py report runs/studies/adaptation --output reports/adaptation
+python compare.py run configs/studies/small/adaptation.yaml --set pairs=DATA --dry-run
+python compare.py run configs/studies/small/adaptation.yaml --set pairs=DATA --output runs/studies/adaptation
+python compare.py report runs/studies/adaptation --output reports/adaptation
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ def _run(options: argparse.Namespace) -> int:
             runs = Execution(study, output, processes).carry_out()
     failed = sum(run.status == "failed" for run in runs)
     finished = sum(run.status == "finished" for run in runs)
-    print(f"{finished} runs tested, {failed} failed. Next: python compare.py report {output} --output report/{study.name}")
+    print(
+        f"{finished} runs tested, {failed} failed. Next: python compare.py report {output} --output report/{study.name}"
+    )
     if processes.stopping is not None:
         print("Stopped. The same command goes on.")
         return 128 + processes.stopping

@@ -80,7 +80,9 @@ class Study:
             raise ValueError(f"reference {self.reference} must name one value of each axis: {', '.join(self.axes)}.")
         for axis, label in self.reference.items():
             if label not in self.axes[axis]:
-                raise ValueError(f"reference.{axis} {label!r} is unknown; axes.{axis} has {', '.join(self.axes[axis])}.")
+                raise ValueError(
+                    f"reference.{axis} {label!r} is unknown; axes.{axis} has {', '.join(self.axes[axis])}."
+                )
 
     def _require_rates(self, rates: LearningRates) -> None:
         if rates.axis not in self.axes:
@@ -143,7 +145,9 @@ def _with_command_lines(content: dict[str, Any], path: Path) -> dict[str, Any]:
 
     def converted(flags: Any, where: str) -> Flags:
         if not isinstance(flags, dict):
-            raise ValueError(f"{str(path)!r}: {where} must be a mapping from flags of train.py to values, got {flags!r}.")
+            raise ValueError(
+                f"{str(path)!r}: {where} must be a mapping from flags of train.py to values, got {flags!r}."
+            )
         return command_line(flags)
 
     own = {name: converted(content[name] or {}, name) for name in ("flags", "test_flags") if name in content}

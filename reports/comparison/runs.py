@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -170,4 +171,9 @@ def _add(folder: Path, study: StudyRun | None, found: Collection) -> None:
 
 
 def _unique(folders: Iterable[Path]) -> list[Path]:
-    return sorted({folder.resolve(): folder for folder in folders}.values())
+    return sorted({folder.resolve(): folder for folder in folders}.values(), key=_with_numbers)
+
+
+def _with_numbers(folder: Path) -> list[str | int]:
+    """Puts rank-4 before rank-16."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", str(folder))]
