@@ -1,4 +1,4 @@
-"""Compares trainings: `python compare.py run STUDY.yaml` makes the runs of a study, `report DIR...` writes what they show.
+"""Compares trainings: `compare.py run STUDY.yaml` makes the runs of a study, `compare.py report DIR...` a report.
 
 python compare.py run configs/studies/small/adaptation.yaml --set pairs=DATA --dry-run
 python compare.py run configs/studies/small/adaptation.yaml --set pairs=DATA --output runs/studies/adaptation

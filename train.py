@@ -97,7 +97,7 @@ class OzetCLI(LightningCLI):
 
 
 class ReadingCLI(OzetCLI):
-    """Reads a command line and builds and runs nothing: for programs that start `train.py`, to check what they ask for."""
+    """Reads a command line and runs nothing: programs that start `train.py` check with it what they ask for."""
 
     def _set_seed(self) -> None:
         """Leaves random states alone."""

@@ -75,6 +75,11 @@ def read_run(run: Path) -> Series:
     return {key: sorted(points.items()) for key, points in merged.items()}
 
 
+def greatest(series: Series, key: str) -> float | None:
+    """The greatest finite value of a key, None if it has none."""
+    return max((value for _, value in series.get(key, []) if math.isfinite(value)), default=None)
+
+
 def draw_curves(run: Path, output: Path) -> Path:
     """Draws the curves of a run by language: of the panels in `PANELS`, those that the run has a record for.
 

@@ -15,7 +15,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 LINES = ("-", "--", ":", "-.")
 # Pictures of one report must not differ from day to day.
-_SVG = {"svg.hashsalt": "ozet", "svg.fonttype": "path"}
+_SVG: Any = {"svg.hashsalt": "ozet", "svg.fonttype": "path"}
 
 
 def style(number: int) -> dict[str, Any]:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import fcntl
-import math
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from reports.curves import read_run
+from reports.curves import greatest, read_run
 from reports.study_record import StudyRun, read_study_run, trained_folder, write_study_run
 from studies.matrix import Cell, Run, cells
 from studies.processes import Processes
@@ -122,11 +120,8 @@ class Execution:
         code = self.processes.run(command, device, log, stop)
         if code is None:
             return False
-        if code:
-            record = replace(record, status="failed", error=_last_lines(log))
-        else:
-            record = replace(record, status=status)  # type: ignore[arg-type]
-        write_study_run(folder, record)
+        outcome = {"status": "failed", "error": _last_lines(log)} if code else {"status": status}
+        write_study_run(folder, replace(record, **outcome))
         ended = f"failed, see {log}" if code else "done"
         print(f"{run.name}: {subcommand} {ended} after {time.monotonic() - began:,.0f} s", flush=True)
         return not code
@@ -144,8 +139,7 @@ def best_validation(folder: Path, monitor: str) -> float | None:
     record, trained = read_study_run(folder), trained_folder(folder)
     if record is None or record.status not in ("fitted", "finished") or trained is None:
         return None
-    values = [value for _, value in read_run(trained).get(monitor, []) if math.isfinite(value)]
-    return max(values, default=None)
+    return greatest(read_run(trained), monitor)
 
 
 @contextmanager

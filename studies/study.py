@@ -150,11 +150,13 @@ def _with_command_lines(content: dict[str, Any], path: Path) -> dict[str, Any]:
             )
         return command_line(flags)
 
-    own = {name: converted(content[name] or {}, name) for name in ("flags", "test_flags") if name in content}
+    own: dict[str, Any] = {
+        name: converted(content[name] or {}, name) for name in ("flags", "test_flags") if name in content
+    }
     axes = content.get("axes")
     if not isinstance(axes, dict) or not all(isinstance(values, dict) for values in axes.values()):
         raise ValueError(f"{str(path)!r}: axes must hold, by axis and label, the flags of each value.")
-    own["axes"] = {  # type: ignore[assignment]
+    own["axes"] = {
         axis: {label: converted(flags, f"axes.{axis}.{label}") for label, flags in values.items()}
         for axis, values in axes.items()
     }

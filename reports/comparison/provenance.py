@@ -9,6 +9,7 @@ from reports.comparison.quality import digits
 from reports.comparison.runs import Collection, TrainedRun
 from reports.comparison.scores import METRICS
 from reports.comparison.systems import System
+from reports.results import Results
 from reports.section import Section
 
 
@@ -16,8 +17,11 @@ def runs_section(systems: Sequence[System], collection: Collection) -> Section:
     """Every run with its own `results.json`, then failures and what was left out."""
     languages = sorted({code for system in systems for run in system.runs for code in _results(run).counts})
     rows = [
-        [system.name, run.seed, _rate(run), _results(run).model.get("step"), _commit(run), *_scores(run, languages)]
-        + [f"`{run.folder}`"]
+        [
+            *(system.name, run.seed, _rate(run), _results(run).model.get("step"), _commit(run)),
+            *_scores(run, languages),
+            f"`{run.folder}`",
+        ]
         for system in systems
         for run in system.runs
     ]
@@ -37,7 +41,7 @@ def runs_section(systems: Sequence[System], collection: Collection) -> Section:
     return Section("Runs", "\n\n".join(parts))
 
 
-def _results(run: TrainedRun):  # type: ignore[no-untyped-def]
+def _results(run: TrainedRun) -> Results:
     assert run.results is not None  # `collect` takes tested runs only
     return run.results
 

@@ -47,8 +47,8 @@ def significance_section(tests: Sequence[Test], reference: str) -> Section:
         for one in tests
     ]
     note = (
-        f"Differences are system minus `{reference}`, on the same articles. *p*: two-sided, over articles and seeds. *p "
-        "(articles)*: approximate randomisation of the seeds' means. *Holm*: the greater of both, adjusted for all "
+        f"Differences are system minus `{reference}`, on the same articles. *p*: two-sided, over articles and seeds. "
+        "*p (articles)*: approximate randomisation of the seeds' means. *Holm*: the greater of both, adjusted for all "
         f"{len(tests)} tests of this table; below 0.05 the chance that any such row is mere luck is below 5%."
     )
     head = ["lang", "system", "score", "difference [95%]", "share of reference [95%]", "p", "p (articles)", "Holm"]

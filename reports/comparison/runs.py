@@ -129,11 +129,11 @@ def collect(folders: Sequence[Path]) -> Collection:
         raise ValueError(f"There is no folder {str(missing[0])!r}.")
     found = Collection()
     studied = _unique(file.parent for folder in folders for file in folder.rglob(FILE))
-    for folder in studied:
-        _add_study_run(folder, found)
-    for folder in _unique(file.parent for folder in folders for file in folder.rglob("environment.json")):
-        if not any(folder.is_relative_to(one) for one in studied):
-            _add(folder, None, found)
+    for place in studied:
+        _add_study_run(place, found)
+    for place in _unique(file.parent for folder in folders for file in folder.rglob("environment.json")):
+        if not any(place.is_relative_to(one) for one in studied):
+            _add(place, None, found)
     if not found.runs:
         reasons = "; ".join(found.left_out[:3]) or "no run at all"
         raise ValueError(

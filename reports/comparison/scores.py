@@ -104,7 +104,7 @@ def _language(language: str, systems: Sequence[System]) -> LanguageScores:
     # In the order of the first file, so that resamples are those of its results.json.
     ids = [name for name in every[0] if all(name in rows for rows in every)]
     _require_one_reference(language, ids, every)
-    tables = {
+    tables: dict[str, dict[str, Scores]] = {
         name: {
             score: np.array([[rows[i]["scores"][score] for i in ids] for rows in runs], dtype=np.float64)
             for score in runs[0][ids[0]]["scores"]

@@ -12,7 +12,7 @@ from matplotlib import pyplot as plt
 from reports.card_tables import table
 from reports.comparison.runs import TrainedRun
 from reports.comparison.systems import System
-from reports.curves import smoothed
+from reports.curves import greatest, smoothed
 from reports.figure_style import LINES, save_figure, style
 from reports.section import Section
 
@@ -57,7 +57,7 @@ def curves_section(systems: Sequence[System], folder: Path) -> Section | None:
 def convergence_section(systems: Sequence[System]) -> Section | None:
     """Steps until a share of the reference's best validation quality is reached; None where nothing was validated."""
     reference = next(system for system in systems if system.is_reference)
-    best = [value for run in reference.runs if (value := best_validation(run, _QUALITY)) is not None]
+    best = [value for run in reference.runs if (value := greatest(run.curves, _QUALITY)) is not None]
     if not best:
         return None
     goal = statistics.mean(best)
@@ -68,8 +68,8 @@ def convergence_section(systems: Sequence[System]) -> Section | None:
     ]
     note = (
         f"Optimizer steps until validation ROUGE-L first reaches a share of {goal:.2f}, the best of `{reference.name}` "
-        "(mean over its seeds). Known only as finely as validations were made. The mean over the seeds that reach it; in "
-        "brackets how many do, where not all. Systems trained on other languages are validated on those."
+        "(mean over its seeds). Known only as finely as validations were made. The mean over the seeds that reach it; "
+        "in brackets how many do, where not all. Systems trained on other languages are validated on those."
     )
     head = ["system", *(f"{share:.0%}" for share in _SHARES), "best validation ROUGE-L"]
     return Section("Convergence", f"{note}\n\n{table(head, rows)}")
@@ -81,7 +81,7 @@ def learning_rates_section(tries: Sequence[TrainedRun], folder: Path) -> Section
     for run in tries:
         if run.study is None or run.study.learning_rate is None:
             continue
-        value = best_validation(run, run.study.monitor)
+        value = greatest(run.curves, run.study.monitor)
         name = " ".join(run.study.labels.values())
         if value is not None and run.study.learning_rate not in cells.get(name, {}):  # of the first seed
             cells.setdefault(name, {})[run.study.learning_rate] = value
@@ -96,11 +96,6 @@ def learning_rates_section(tries: Sequence[TrainedRun], folder: Path) -> Section
     head = ["system", "rates tried", "chosen", "at the edge", "best validation of each"]
     picture = _draw_rates(cells, folder)
     return Section("Learning rates", f"{note}\n\n{table(head, rows)}\n\n![Validation by learning rate]({picture})")
-
-
-def best_validation(run: TrainedRun, monitor: str) -> float | None:
-    """The greatest finite value of a figure over a run's validations."""
-    return max((value for _, value in _finite(run.curves.get(monitor, []))), default=None)
 
 
 def _finite(points: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
@@ -122,7 +117,7 @@ def _first_step(run: TrainedRun, goal: float) -> int | None:
 
 
 def _best(system: System) -> str:
-    found = [value for run in system.runs if (value := best_validation(run, _QUALITY)) is not None]
+    found = [value for run in system.runs if (value := greatest(run.curves, _QUALITY)) is not None]
     return f"{statistics.mean(found):.2f}" if found else "–"
 
 
