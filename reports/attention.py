@@ -9,7 +9,6 @@ import argparse
 import re
 import sys
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 
 from metrics.attention_distance import attention_distance
@@ -17,14 +16,16 @@ from reports.attention_maps import draw_distances, draw_encoder, draw_sentences,
 from reports.attention_record import AttentionRecord, by_example, read_attention, same_summary
 from reports.attention_view import attention_view, leanings
 from reports.card_tables import table
-from reports.section import Section, embedded, plain, render, write_page
+from reports.markdown_text import plain
+from reports.page import markdown_to_html, write_page
+from reports.section import Section
 
 _NOTE = (
     "A row is the decoder's attention when it chose the tokens of a word. Attention tells where a layer read, not why "
     "the model said something: a word can rest on a sentence for its grammar alone. Distance is the Jensen-Shannon "
     "divergence in bits (0: alike, 1: nothing in common) over the article's words (encoder: its sentences), prefix and "
     "`</s>` included, averaged over the summary's words (encoder: the sentences); it needs models of one architecture "
-    "and the same summary."
+    "and the same summary. Pictures show the mean over layers and heads."
 )
 
 
@@ -39,37 +40,36 @@ def attention_section(records: Sequence[AttentionRecord], output: Path) -> Secti
     name = re.sub(r"\W+", "-", f"attention-{first.language}-{first.id}")
     comparable = same_summary(records)
     groups = [list(records)] if comparable else [[record] for record in records]
-    pictures = [one for number, group in enumerate(groups, start=1) for one in _pictures(group, output, name, number)]
-    distances = _distances(records, output, name) if comparable and len(records) > 1 else []
-    tables = "\n\n".join(_leanings(record) for record in records)
-    markdown = [f"![{title}]({path.relative_to(output)})" for title, path in [*pictures, *distances]]
-    html = [_figure(title, path) for title, path in [*pictures, *distances]]
-    numbers = _distance_table(records) if distances else ""
-    return Section(
-        title=f"Attention: {first.id} ({first.language})",
-        markdown="\n\n".join([_NOTE, *markdown, numbers, tables]),
-        html="\n".join([render(_NOTE), attention_view(records, name), *html, render(f"{numbers}\n\n{tables}")]),
-    )
+    pictures: dict[str, str] = {}
+    for number, group in enumerate(groups, start=1):
+        pictures |= _pictures(group, output, f"{name}-{number}")
+    numbers = ""
+    if comparable and len(records) > 1:
+        pictures |= _distances(records, output, name)
+        numbers = _distance_table(records)
+    shown = [f"![{plain(title)}]({path})\n\n*{plain(title)}.*" for path, title in pictures.items()]
+    body = "\n\n".join([*shown, numbers, *map(_leanings, records)])
+    html = [markdown_to_html(_NOTE, output), attention_view(records, name), markdown_to_html(body, output)]
+    return Section(f"Attention: {first.id} ({first.language})", f"{_NOTE}\n\n{body}", "\n".join(html))
 
 
-def _pictures(records: Sequence[AttentionRecord], output: Path, name: str, number: int) -> list[tuple[str, Path]]:
-    stem = output / "figures" / f"{name}-{number}"
-    draw = {
-        "Decoder on the article's words, mean of layers and heads": (draw_words, "words"),
-        "Decoder on the article's sentences, mean of layers and heads": (draw_sentences, "sentences"),
-        "Encoder, from sentences (rows) to sentences, mean of layers and heads": (draw_encoder, "encoder"),
+def _pictures(records: Sequence[AttentionRecord], output: Path, name: str) -> dict[str, str]:
+    """Titles by path."""
+    models = ", ".join(record.model for record in records)
+    return {
+        draw_words(records, output, f"{name}-words"): f"Decoder on the article's words: {models}",
+        draw_sentences(records, output, f"{name}-sentences"): f"Decoder on the article's sentences: {models}",
+        draw_encoder(records, output, f"{name}-encoder"): f"Encoder, from sentences (rows) to sentences: {models}",
     }
-    return [(title, how(records, stem.with_name(f"{stem.name}-{kind}"))[0]) for title, (how, kind) in draw.items()]
 
 
-def _distances(records: Sequence[AttentionRecord], output: Path, name: str) -> list[tuple[str, Path]]:
-    return [
-        (
-            f"Distance of {records[0].model} and {other.model} for each layer and head",
-            draw_distances(records[0], other, output / "figures" / f"{name}-distance-{number}")[0],
-        )
-        for number, other in enumerate(records[1:], start=1)
-    ]
+def _distances(records: Sequence[AttentionRecord], output: Path, name: str) -> dict[str, str]:
+    first, *others = records
+    found = {}
+    for number, other in enumerate(others, start=1):
+        path = draw_distances(first, other, output, f"{name}-distance-{number}")
+        found[path] = f"Distance of {first.model} and {other.model}, each layer and head"
+    return found
 
 
 def _distance_table(records: Sequence[AttentionRecord]) -> str:
@@ -95,10 +95,6 @@ def _leanings(record: AttentionRecord) -> str:
     ]
     head = [f"word of {plain(record.model)}", "leans most on sentence", "of its attention on the article", "outside it"]
     return table(head, rows)
-
-
-def _figure(title: str, path: Path) -> str:
-    return f"<figure>{embedded(path, title)}<figcaption>{escape(title)}</figcaption></figure>"
 
 
 def read_records(folder: Path) -> list[AttentionRecord]:

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
 import numpy as np
 import numpy.typing as npt
 from matplotlib import pyplot as plt
@@ -16,17 +12,17 @@ from matplotlib.colors import PowerNorm
 
 from metrics.attention_distance import attention_distance
 from reports.attention_record import OUTSIDE, AttentionRecord
+from reports.figure_style import save_figure
 
 # From white to dark, so that it prints and the colour-blind see it.
 _COLOURS = "Blues"
 _WORDS = 30
 _LABEL_CHARACTERS = 28
-_SUFFIXES = (".png", ".svg")
 
 Grid = npt.NDArray[np.floating]
 
 
-def draw_words(records: Sequence[AttentionRecord], output: Path) -> list[Path]:
+def draw_words(records: Sequence[AttentionRecord], folder: Path, name: str) -> str:
     """Cross-attention of each word of the summary on the article's words, a panel for each model.
 
     Of a long article the 30 words are shown that the models together attend to most, in the article's order. The mean
@@ -34,36 +30,37 @@ def draw_words(records: Sequence[AttentionRecord], output: Path) -> list[Path]:
 
     Args:
         records: Of one summary of one article.
-        output: Pictures to write, without suffix.
+        folder: Where to; see `save_figure`.
+        name: Of the picture.
 
     Returns:
-        A PNG and an SVG.
+        The PNG's path relative to the folder.
     """
     count = min(len(record.source_words) for record in records)
     grids = [_shares(record.cross)[:, :count] for record in records]
     shown = np.sort(np.argsort(-sum(grid.sum(axis=0) for grid in grids))[:_WORDS])
     labels = [_label(records[0].source_words[column]) for column in shown]
-    return _draw(records, [grid[:, shown] for grid in grids], labels, output)
+    return _draw(records, [grid[:, shown] for grid in grids], labels, folder, name)
 
 
-def draw_sentences(records: Sequence[AttentionRecord], output: Path) -> list[Path]:
+def draw_sentences(records: Sequence[AttentionRecord], folder: Path, name: str) -> str:
     """The same on the article's sentences; see `draw_words`."""
     grids = [_shares(record.cross_by_sentence()) for record in records]
     count = min(grid.shape[1] for grid in grids)
     labels = [_label(f"{number} {text}") for number, text in enumerate(records[0].sentences[:count], start=1)]
-    return _draw(records, [grid[:, :count] for grid in grids], labels, output)
+    return _draw(records, [grid[:, :count] for grid in grids], labels, folder, name)
 
 
-def draw_encoder(records: Sequence[AttentionRecord], output: Path) -> list[Path]:
+def draw_encoder(records: Sequence[AttentionRecord], folder: Path, name: str) -> str:
     """The encoder's attention from sentences (rows) to sentences (columns); see `draw_words`."""
     grids = [_shares(record.encoder[:, :, len(OUTSIDE) :]) for record in records]
     count = min(len(grid) for grid in grids)
     names = [_label(f"{number} {text}") for number, text in enumerate(records[0].sentences[:count], start=1)]
     columns = [str(number + 1) for number in range(count)]
-    return _draw(records, [grid[:count, :count] for grid in grids], columns, output, names)
+    return _draw(records, [grid[:count, :count] for grid in grids], columns, folder, name, names)
 
 
-def draw_distances(first: AttentionRecord, second: AttentionRecord, output: Path) -> list[Path]:
+def draw_distances(first: AttentionRecord, second: AttentionRecord, folder: Path, name: str) -> str:
     """Jensen-Shannon distance of two models for each layer and head: of cross-attention and of the encoder.
 
     Raises:
@@ -81,7 +78,7 @@ def draw_distances(first: AttentionRecord, second: AttentionRecord, output: Path
         axis.set_yticks(range(grid.shape[0]), [str(layer + 1) for layer in range(grid.shape[0])])
         figure.colorbar(picture, ax=axis, label="bits")
     figure.suptitle(f"Distance of {first.model} and {second.model}", fontsize="medium")
-    return _save(figure, output)
+    return save_figure(figure, folder, name)
 
 
 def encoder_distance(first: AttentionRecord, second: AttentionRecord) -> Grid:
@@ -101,9 +98,10 @@ def _draw(
     records: Sequence[AttentionRecord],
     grids: Sequence[Grid],
     columns: Sequence[str],
-    output: Path,
+    folder: Path,
+    name: str,
     rows: Sequence[str] | None = None,
-) -> list[Path]:
+) -> str:
     names = [[_label(word) for word in record.summary_words] if rows is None else list(rows) for record in records]
     height = 1.2 + 0.2 * max(map(len, names)) + 0.075 * max(map(len, columns))
     width = 1 + len(records) * max(3.6, 1.8 + 0.21 * len(columns))
@@ -116,21 +114,10 @@ def _draw(
         axis.set_xticks(range(len(columns)), columns, rotation=90, fontsize="x-small")
         axis.set_yticks(range(len(labels)), labels, fontsize="x-small")
     figure.colorbar(picture, ax=axes, label="share of attention on the article", shrink=0.8)
-    return _save(figure, output)
+    return save_figure(figure, folder, name)
 
 
 def _label(text: str) -> str:
     # A dollar sign would begin a formula.
     text = " ".join(text.split()).replace("$", r"\$") or "␣"
     return text if len(text) <= _LABEL_CHARACTERS else text[: _LABEL_CHARACTERS - 1] + "…"
-
-
-def _save(figure: Any, output: Path) -> list[Path]:
-    output.parent.mkdir(parents=True, exist_ok=True)
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # it would be reckoned anew for each format
-    paths = [output.with_name(output.name + suffix) for suffix in _SUFFIXES]
-    for path in paths:
-        figure.savefig(path, dpi=120)
-    plt.close(figure)
-    return paths

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from jinja2 import Environment, FileSystemLoader
 
 from reports.attention_record import OUTSIDE, AttentionRecord, same_summary
 
-_TEMPLATE = Path(__file__).with_suffix(".html")
+_TEMPLATES = Path(__file__).parent / "templates"
 
 
 def attention_view(records: Sequence[AttentionRecord], name: str) -> str:
@@ -30,7 +31,8 @@ def attention_view(records: Sequence[AttentionRecord], name: str) -> str:
     data = json.dumps([_data(record, shared) for record in records], ensure_ascii=False)
     # Else a "</script>" in an article would end the data.
     data = data.replace("<", "\\u003c")
-    return _TEMPLATE.read_text(encoding="utf-8").replace("{{ID}}", name).replace("{{DATA}}", data)
+    template = Environment(loader=FileSystemLoader(_TEMPLATES), autoescape=True).get_template("attention_view.html.j2")
+    return template.render(id=name, data=data)
 
 
 def leanings(record: AttentionRecord) -> list[tuple[int, float, float]]:

@@ -15,8 +15,10 @@ from metrics.faithfulness import checked_kinds
 from metrics.language_identification import is_identifiable
 from metrics.summary_errors import ERRORS, summary_errors
 from reports.card_tables import table
+from reports.markdown_text import plain
+from reports.page import write_page
 from reports.prediction_files import add_prediction_arguments, by_language, read_named
-from reports.section import Section, plain, section, write_page
+from reports.section import Section
 
 _NOTE = (
     "A summary can have several errors. What a category means is a rule, not a judgement: numbers and names are "
@@ -62,14 +64,12 @@ def error_section(runs: Mapping[str, Sequence[JudgedSummary]], examples: int = 2
         examples: Of each category and run; 0 or more.
     """
     columns = [(name, code) for name, summaries in runs.items() for code in error_counts(summaries)]
-    head = ["error", *(f"{plain(name)}, {code}" for name, code in columns), "meaning"]
-    rows = [
-        [f"`{error}`", *(_share(runs[name], code, error) for name, code in columns), meaning]
-        for error, meaning in ERRORS.items()
-    ]
-    totals = ["none of these", *(_flawless(runs[name], code) for name, code in columns), ""]
+    head = ["error", *(f"{plain(name)}, {code}" for name, code in columns)]
+    rows = [[f"`{error}`", *(_share(runs[name], code, error) for name, code in columns)] for error in ERRORS]
+    totals = ["none of these", *(_flawless(runs[name], code) for name, code in columns)]
+    meanings = "\n".join(f"- `{error}`: {meaning}" for error, meaning in ERRORS.items())
     shown = "\n\n".join(_examples(error, runs, examples) for error in ERRORS if _any(runs, error)) if examples else ""
-    return section("Errors by category", f"{table(head, [*rows, totals])}\n\n{_NOTE}\n\n{shown}".strip())
+    return Section("Errors by category", f"{table(head, [*rows, totals])}\n\n{meanings}\n\n{_NOTE}\n\n{shown}".strip())
 
 
 def _count(summaries: Sequence[JudgedSummary], language: str, error: str) -> int | None:

@@ -16,9 +16,11 @@ from metrics.score_intervals import Bootstrap
 from metrics.significance import Interval, interval
 from metrics.words import base_code
 from reports.card_tables import table
+from reports.markdown_text import plain
+from reports.page import write_page
 from reports.prediction_files import Predictions, add_prediction_arguments, by_language, read_named
 from reports.results import write_predictions
-from reports.section import Section, plain, section, write_page
+from reports.section import Section
 
 if TYPE_CHECKING:
     from metrics.entailment import EntailmentScorer
@@ -66,7 +68,7 @@ def faithfulness_section(by_run: Mapping[str, Figures], bootstrap: Bootstrap = B
         for language, values in run.items():
             cells = [_precision(precisions[language], values, language, kind) for kind in KINDS]
             rows.append([plain(name), language, *cells, *[_entailment(values, bootstrap)] * with_entailment])
-    return section("Faithfulness", f"{table(head, rows)}\n\n{_NOTE}")
+    return Section("Faithfulness", f"{table(head, rows)}\n\n{_NOTE}")
 
 
 def _precision(scores: Mapping[str, Interval], values: Mapping[str, list[float]], language: str, kind: Any) -> str:

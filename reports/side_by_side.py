@@ -11,8 +11,10 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from reports.markdown_text import plain
+from reports.page import write_page
 from reports.prediction_files import Predictions, add_prediction_arguments, read_named
-from reports.section import Section, plain, write_page
+from reports.section import Section
 from reports.significance import Rows, by_name
 from reports.word_differences import MarkedPiece, marked_pieces
 
@@ -125,7 +127,8 @@ def _html(example: Example, score: str) -> str:
     rows = [("reference", escape(first["reference"]))]
     for name, pieces in _marked(example).items():
         rows.append((escape(name + _score(example[name], score)), "".join(map(_html_piece, pieces)) or "(empty)"))
-    cells = "".join(f"<tr><th>{name}</th><td>{text}</td></tr>" for name, text in rows)
+    cell = '<td style="white-space: normal">'  # pages keep the cells of other tables in one line
+    cells = "".join(f"<tr><th>{name}</th>{cell}{text}</td></tr>" for name, text in rows)
     lang = escape(first["language"])
     return (
         f"<p><strong>{escape(first['id'])}</strong> {escape(_opening(first['article']))}</p>"

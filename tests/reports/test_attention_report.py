@@ -49,9 +49,9 @@ def test_each_word_leans_on_the_sentence_with_the_most_weight() -> None:
 
 
 def test_map_is_dark_where_the_attention_is(tmp_path: Path) -> None:
-    paths = draw_words([record(strongest=(0, 0, 0)), record("lora", (4, 4, 4))], tmp_path / "map")
-    assert [path.suffix for path in paths] == [".png", ".svg"]
-    with Image.open(paths[0]) as image:
+    path = draw_words([record(strongest=(0, 0, 0)), record("lora", (4, 4, 4))], tmp_path, "map")
+    assert path == "figures/map.png"
+    with Image.open(tmp_path / path) as image:
         pixels = np.asarray(image.convert("RGB")).astype(int)
     # matplotlib's darkest blue, (8, 48, 107); the rightmost is the colour bar's.
     columns = np.flatnonzero((np.abs(pixels - (8, 48, 107)).sum(axis=2) < 6).sum(axis=0) > 20) / pixels.shape[1]
@@ -64,7 +64,8 @@ def test_a_long_article_shows_the_words_attended_to_most(tmp_path: Path) -> None
     weights[..., 150] = 0.7
     words = [f"w{number} " for number in range(200)]
     long = replace(record(), source_words=words, source_sentences=[0] * 200, summary_words=["x"], cross=weights)
-    svg = draw_words([long], tmp_path / "map")[1].read_text()
+    draw_words([long], tmp_path, "map")
+    svg = (tmp_path / "figures" / "map.svg").read_text()
     labels = re.findall(r"<!-- (w\d+) -->", svg)
     assert len(labels) == 30 and "w148" in labels  # two columns stand before the article
 
@@ -72,7 +73,7 @@ def test_a_long_article_shows_the_words_attended_to_most(tmp_path: Path) -> None
 def test_distances_need_the_same_summary(tmp_path: Path) -> None:
     other = replace(record("lora"), summary_words=["Hava "], cross=record().cross[:, :, :1])
     with pytest.raises(ValueError, match="cannot be compared"):
-        draw_distances(record(), other, tmp_path / "map")
+        draw_distances(record(), other, tmp_path, "map")
 
 
 def test_section_compares_models_of_one_summary(tmp_path: Path) -> None:
@@ -83,13 +84,13 @@ def test_section_compares_models_of_one_summary(tmp_path: Path) -> None:
     assert [cell.strip() for cell in row.split("|")[3:6]] == ["0.079", "0.079", "0.079"]
     pictures = re.findall(r"\]\((.*?)\)", section.markdown)
     assert len(pictures) == 4 and all((tmp_path / picture).is_file() for picture in pictures)
-    assert section.html.count("data:image/png") == 4
+    assert section.html.count('<img src="data:image/svg+xml') == 4
 
 
 @pytest.mark.slow
 def test_other_summaries_are_shown_apart(tmp_path: Path) -> None:
     own = attention_section([record(), replace(record("lora"), summary_words=["Yaz ", "açtı ", "</s>"])], tmp_path)
-    assert "full and lora" not in own.markdown and own.html.count("data:image/png") == 6
+    assert "full and lora" not in own.markdown and own.html.count('<img src="data:image/svg+xml') == 6
 
 
 def test_view_holds_texts_as_data_and_loads_nothing() -> None:

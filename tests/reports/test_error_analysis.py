@@ -6,7 +6,7 @@ import pytest
 from predictions import row, save
 
 from reports.error_analysis import error_counts, error_section, judged, main
-from reports.section import render
+from reports.page import markdown_to_html
 
 ROWS = [
     row("a", "A storm stopped 4 ferries in Izmir today"),
@@ -41,7 +41,7 @@ def test_section_has_shares_and_examples_with_what_shows_the_error() -> None:
     assert [cell.strip() for cell in line.split("|")[2:5]] == ["1 of 1 (100%)", "0 of 4 (0%)", "0 of 1 (0%)"]
     assert section.markdown.count("(**4**)") == 2  # of each run
     assert "full, d, en (**Rome**): Rain \\<b\\>fell\\</b\\> in Rome \\*today\\*" in section.markdown
-    assert section.html == render(section.markdown) and "<b>fell" not in section.html
+    assert "<b>fell" not in markdown_to_html(section.markdown, Path())
     assert "### empty\n\n- full, c, en: (empty)" in section.markdown
     assert "### sentinel" not in section.markdown
 
@@ -51,7 +51,7 @@ def test_command_writes_both_forms_and_loads_no_training_code(tmp_path: Path, ca
     save(run / "predictions.jsonl", *ROWS)
     main([f"full={run.parent}", "--output", str(tmp_path / "out")])
     assert capsys.readouterr().out.split() == [
-        str(tmp_path / "out" / f"error_analysis.{kind}") for kind in ("md", "html")
+        str(tmp_path / "out" / f"error_analysis.{kind}") for kind in ("html", "md")
     ]
     assert "hallucinated_number" in (tmp_path / "out" / "error_analysis.html").read_text()
     modules = "reports.error_analysis, reports.side_by_side, reports.faithfulness, reports.attention"

@@ -51,7 +51,7 @@ def test_section_marks_words_of_the_reference_and_new_ones() -> None:
     assert "- full (rougeL 10.0): **The** \\<b\\>**storm**\\</b\\> came" in section.markdown
     assert "- lora (rougeL 20.0): _A_ **storm** **_stopped_** _Rome_" in section.markdown
     assert "&lt;" in section.html and "<b>" not in section.html
-    cell = re.findall(r"<td>(.*?)</td>", section.html)[2]
+    cell = re.findall(r"<td style=[^>]*>(.*?)</td>", section.html)[2]
     assert [bool(re.search(f'<span style="([^"]*)">{word}<', cell)) for word in ("A", "storm", "stopped", "Rome")] == [
         True
     ] * 4
