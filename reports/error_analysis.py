@@ -63,13 +63,15 @@ def error_section(runs: Mapping[str, Sequence[JudgedSummary]], examples: int = 2
         runs: From `judged`, by the name of the run.
         examples: Of each category and run; 0 or more.
     """
-    columns = [(name, code) for name, summaries in runs.items() for code in error_counts(summaries)]
-    head = ["error", *(f"{plain(name)}, {code}" for name, code in columns)]
-    rows = [[f"`{error}`", *(_share(runs[name], code, error) for name, code in columns)] for error in ERRORS]
-    totals = ["none of these", *(_flawless(runs[name], code) for name, code in columns)]
+    head = ["summaries", "language", "count", *(f"`{error}`" for error in ERRORS), "none of these"]
+    rows = [
+        [plain(name), code, *_cells([one for one in summaries if one.row["language"] == code], code)]
+        for name, summaries in runs.items()
+        for code in error_counts(summaries)
+    ]
     meanings = "\n".join(f"- `{error}`: {meaning}" for error, meaning in ERRORS.items())
     shown = "\n\n".join(_examples(error, runs, examples) for error in ERRORS if _any(runs, error)) if examples else ""
-    return Section("Errors by category", f"{table(head, [*rows, totals])}\n\n{meanings}\n\n{_NOTE}\n\n{shown}".strip())
+    return Section("Errors by category", f"{table(head, rows)}\n\n{meanings}\n\n{_NOTE}\n\n{shown}".strip())
 
 
 def _count(summaries: Sequence[JudgedSummary], language: str, error: str) -> int | None:
@@ -81,19 +83,11 @@ def _count(summaries: Sequence[JudgedSummary], language: str, error: str) -> int
     return sum(error in one.errors for one in summaries if one.row["language"] == language)
 
 
-def _share(summaries: Sequence[JudgedSummary], language: str, error: str) -> str:
-    count = _count(summaries, language, error)
-    return "–" if count is None else _of(count, summaries, language)
-
-
-def _flawless(summaries: Sequence[JudgedSummary], language: str) -> str:
-    own = [one for one in summaries if one.row["language"] == language]
-    return _of(sum(not one.errors for one in own), own, language)
-
-
-def _of(count: int, summaries: Sequence[JudgedSummary], language: str) -> str:
-    total = sum(one.row["language"] == language for one in summaries)
-    return f"{count} of {total} ({count / total:.0%})"
+def _cells(summaries: Sequence[JudgedSummary], language: str) -> list[str]:
+    """Of the summaries of one run and language."""
+    counts = [*error_counts(summaries)[language].values(), sum(not one.errors for one in summaries)]
+    total = len(summaries)
+    return [f"{total:,}", *("–" if count is None else f"{count:,} ({count / total:.0%})" for count in counts)]
 
 
 def _any(runs: Mapping[str, Sequence[JudgedSummary]], error: str) -> bool:

@@ -35,10 +35,16 @@ def test_errors_are_counted_by_language() -> None:
 
 def test_section_has_shares_and_examples_with_what_shows_the_error() -> None:
     section = error_section({"full": judged(ROWS), "lora": judged(ROWS[:1])}, examples=1)
-    (line,) = [line for line in section.markdown.splitlines() if line.startswith("| `hallucinated_name`")]
-    assert [cell.strip() for cell in line.split("|")[2:5]] == ["–", "1 of 4 (25%)", "0 of 1 (0%)"]
-    (line,) = [line for line in section.markdown.splitlines() if line.startswith("| none of these")]
-    assert [cell.strip() for cell in line.split("|")[2:5]] == ["1 of 1 (100%)", "0 of 4 (0%)", "0 of 1 (0%)"]
+    lines = [[cell.strip() for cell in line.split("|")] for line in section.markdown.splitlines() if "|" in line]
+    number, name, none = (
+        lines[0].index(one) for one in ("`hallucinated_number`", "`hallucinated_name`", "none of these")
+    )
+    found = {(line[1], line[2]): (line[3], line[number], line[name], line[none]) for line in lines[2:]}
+    assert found == {
+        ("full", "de"): ("1", "0 (0%)", "–", "1 (100%)"),
+        ("full", "en"): ("4", "1 (25%)", "1 (25%)", "0 (0%)"),
+        ("lora", "en"): ("1", "1 (100%)", "0 (0%)", "0 (0%)"),
+    }
     assert section.markdown.count("(**4**)") == 2  # of each run
     assert "full, d, en (**Rome**): Rain \\<b\\>fell\\</b\\> in Rome \\*today\\*" in section.markdown
     assert "<b>fell" not in markdown_to_html(section.markdown, Path())
