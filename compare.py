@@ -64,17 +64,20 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _check(study: Study) -> None:
-    """Reads the command line of every cell as `train.py` will, before anything runs."""
-    for cell in cells(study):
-        run = cell.run(cell.learning_rates[0], study.seeds[0])
-        for subcommand, flags in (("fit", run.fit_flags), ("test", run.test_flags)):
-            said = io.StringIO()
-            try:
-                with contextlib.redirect_stderr(said):
-                    train.main([subcommand, *flags], train.ReadingCLI)
-            except SystemExit as error:
-                reason = said.getvalue().split("error:")[-1].strip()
-                raise ValueError(f"{run.cell}: train.py {subcommand} refuses its flags: {reason}") from error
+    """Reads the command lines as `train.py` will, before anything runs."""
+    runs = [cell.run(cell.learning_rates[0], study.seeds[0]) for cell in cells(study)]
+    # Flags of the test are the same for all cells.
+    for subcommand, run, flags in [
+        *(("fit", run, run.fit_flags) for run in runs),
+        ("test", runs[0], runs[0].test_flags),
+    ]:
+        said = io.StringIO()
+        try:
+            with contextlib.redirect_stderr(said):
+                train.main([subcommand, *flags], train.ReadingCLI)
+        except SystemExit as error:
+            reason = said.getvalue().split("error:")[-1].strip()
+            raise ValueError(f"{run.cell}: train.py {subcommand} refuses its flags: {reason}") from error
 
 
 def _print_matrix(study: Study, output: Path) -> None:
