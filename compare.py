@@ -14,7 +14,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import train
 from reports.comparison.report import write_report
 from studies.execution import Execution, locked
 from studies.matrix import cells, run_count
@@ -30,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run.add_argument("study", type=Path, help="YAML file, such as those in configs/studies/")
     run.add_argument("--output", type=Path, help="folder of the study; default: runs/studies/NAME")
     run.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a variable of the study")
+    run.add_argument("--devices", nargs="+", help="CUDA devices; one named twice runs two at a time; default: all")
     run.add_argument("--dry-run", action="store_true", help="check and print the runs, start none")
     run.set_defaults(command=_run)
     report = commands.add_parser("report", help="compare finished runs: one HTML page, and the same as Markdown")
@@ -49,7 +49,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.dry_run:
         return 0
     with locked(output) as lock:
-        processes = Processes(available_devices(), inherited=[lock])
+        processes = Processes(options.devices or available_devices(), inherited=[lock])
         with processes.stopped_by_signals():
             runs = Execution(study, output, processes).carry_out()
     failed = sum(run.status == "failed" for run in runs)
@@ -64,17 +64,22 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _check(study: Study) -> None:
-    """Reads the command line of every cell as `train.py` will, before anything runs."""
-    for cell in cells(study):
-        run = cell.run(cell.learning_rates[0], study.seeds[0])
-        for subcommand, flags in (("fit", run.fit_flags), ("test", run.test_flags)):
-            said = io.StringIO()
-            try:
-                with contextlib.redirect_stderr(said):
-                    train.main([subcommand, *flags], train.ReadingCLI)
-            except SystemExit as error:
-                reason = said.getvalue().split("error:")[-1].strip()
-                raise ValueError(f"{run.cell}: train.py {subcommand} refuses its flags: {reason}") from error
+    """Reads the command lines as `train.py` will, before anything runs."""
+    import train  # ten seconds, which a report need not wait for
+
+    runs = [cell.run(cell.learning_rates[0], study.seeds[0]) for cell in cells(study)]
+    # Flags of the test are the same for all cells.
+    for subcommand, run, flags in [
+        *(("fit", run, run.fit_flags) for run in runs),
+        ("test", runs[0], runs[0].test_flags),
+    ]:
+        said = io.StringIO()
+        try:
+            with contextlib.redirect_stderr(said):
+                train.main([subcommand, *flags], train.ReadingCLI)
+        except SystemExit as error:
+            reason = said.getvalue().split("error:")[-1].strip()
+            raise ValueError(f"{run.cell}: train.py {subcommand} refuses its flags: {reason}") from error
 
 
 def _print_matrix(study: Study, output: Path) -> None:

@@ -116,17 +116,17 @@ class ReadingCLI(OzetCLI):
         """Runs nothing."""
 
 
-def main(args: list[str] | None = None, cli: type[OzetCLI] = OzetCLI) -> OzetCLI:
+def main(args: list[str] | None = None, cli: type[OzetCLI] | None = None) -> OzetCLI:
     """Runs the command line.
 
     Args:
         args: Arguments; those of the process if None.
-        cli: What to do with them.
+        cli: What to do with them; `OzetCLI` if None.
     """
     if args is None and len(sys.argv) == 1:
         args = ["fit", "--config", str(ROOT / "configs/quickstart.yaml")]
     defaults = {"default_config_files": [str(ROOT / "configs/default.yaml")]}
-    return cli(
+    return (cli or OzetCLI)(
         subclass_mode_model=True,
         subclass_mode_data=True,
         save_config_callback=RunRecord,

@@ -35,6 +35,8 @@ def save_figure(figure: Any, folder: Path, name: str) -> str:
         The PNG's path relative to the folder.
     """
     (folder / "figures").mkdir(parents=True, exist_ok=True)
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # laid out once: it takes as long as drawing, and each file would do it again
     with matplotlib.rc_context(_SVG):
         figure.savefig(folder / "figures" / f"{name}.svg", metadata={"Date": None})
     figure.savefig(folder / "figures" / f"{name}.png", dpi=150)

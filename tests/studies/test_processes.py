@@ -8,6 +8,7 @@ import threading
 import pytest
 import torch
 
+from studies.execution import locked
 from studies.processes import Processes, available_devices
 
 
@@ -101,3 +102,21 @@ def test_what_ends_well_in_spite_of_a_signal_counts_as_done(tmp_path):
         processes.run_all([job])
     os.close(reads), os.close(writes)
     assert codes == [0]
+
+
+def test_a_run_that_is_left_behind_keeps_the_study_locked(tmp_path):
+    reads, writes = os.pipe()
+    with locked(tmp_path) as lock:
+        processes = Processes([None], inherited=[lock, writes])
+        command = [sys.executable, "-c", WAITS, str(writes)]
+        thread = threading.Thread(target=processes.run, args=(command, None, tmp_path / "log", signal.SIGTERM))
+        thread.start()
+        os.read(reads, 1)
+    with pytest.raises(ValueError, match="left behind"), locked(tmp_path):
+        pass
+    (process,) = processes._running
+    process.kill()
+    thread.join()
+    os.close(reads), os.close(writes)
+    with locked(tmp_path):  # free again
+        pass
