@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from reports.comparison.report import write_report
+from reports.comparison.summaries import summary_sections
 from studies.execution import Execution, locked
 from studies.matrix import cells, run_count
 from studies.processes import Processes, available_devices
@@ -36,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report.add_argument("folders", type=Path, nargs="+", help="folders of studies, of runs, or above them")
     report.add_argument("--output", type=Path, default=Path("report"), help="folder to write; default: report")
     report.add_argument("--reference", help="what the others are tested against, by its name in the report")
+    report.add_argument("--attention", type=Path, help="folder of record_attention.py, to show what models looked at")
     report.set_defaults(command=_report)
     options = parser.parse_args(arguments)
     return options.command(options)
@@ -91,7 +93,7 @@ def _print_matrix(study: Study, output: Path) -> None:
 
 
 def _report(options: argparse.Namespace) -> int:
-    for path in write_report(options.folders, options.output, options.reference):
+    for path in write_report(options.folders, options.output, options.reference, summary_sections(options.attention)):
         print(path)
     return 0
 

@@ -29,7 +29,7 @@ _BINS = 30
 _LEAD_SENTENCES = 3
 _READERS = {".csv": pandas.read_csv, ".parquet": pandas.read_parquet}
 _NOTE = (
-    "Words as ROUGE counts them. *New bigrams*: pairs of words of the summary that the article has not. *Copied*: words "
+    "Words as ROUGE counts them. *New bigrams*: pairs of words of the summary that the article lacks. *Copied*: words "
     "of the summary in fragments of the article (Grusky et al. 2018). *Lead* is what a summariser must beat: ROUGE-L "
     "of the article's first three sentences. *Left out*: rows without an article or a summary."
 )
