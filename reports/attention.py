@@ -48,7 +48,7 @@ def attention_section(records: Sequence[AttentionRecord], output: Path) -> Secti
         pictures |= _distances(records, output, name)
         numbers = _distance_table(records)
     shown = [f"![{plain(title)}]({path})\n\n*{plain(title)}.*" for path, title in pictures.items()]
-    body = "\n\n".join([*shown, numbers, *map(_leanings, records)])
+    body = "\n\n".join([*shown, numbers, *map(_leanings, groups)])
     html = [markdown_to_html(_NOTE, output), attention_view(records, name), markdown_to_html(body, output)]
     return Section(f"Attention: {first.id} ({first.language})", f"{_NOTE}\n\n{body}", "\n".join(html))
 
@@ -88,13 +88,19 @@ def _distance_table(records: Sequence[AttentionRecord]) -> str:
     return table(head, ([*row[:-1], *["–"] * (len(head) - len(row)), row[-1]] for row in rows))
 
 
-def _leanings(record: AttentionRecord) -> str:
-    rows = [
-        [plain(word), place + 1, f"{share:.0%}", f"{outside:.0%}"]
-        for word, (place, share, outside) in zip(record.summary_words, leanings(record), strict=True)
-    ]
-    head = [f"word of {plain(record.model)}", "leans most on sentence", "of its attention on the article", "outside it"]
-    return table(head, rows)
+def _leanings(records: Sequence[AttentionRecord]) -> str:
+    """Of records of one summary: a row for each of its words."""
+    head = ["word"]
+    columns = [[plain(word) for word in records[0].summary_words]]
+    for record in records:
+        head += [f"{plain(record.model)} leans most on sentence", "of its attention on the article", "outside it"]
+        found = leanings(record)
+        columns += [
+            [str(place + 1) for place, _, _ in found],
+            [f"{share:.0%}" for _, share, _ in found],
+            [f"{outside:.0%}" for _, _, outside in found],
+        ]
+    return table(head, zip(*columns, strict=True))
 
 
 def read_records(folder: Path) -> list[AttentionRecord]:
