@@ -3,7 +3,13 @@ from pathlib import Path
 import pytest
 import torch
 from small_encoders import SHAPE, save_bert
-from transformers import BertConfig, BertForSequenceClassification
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    BertConfig,
+    BertForSequenceClassification,
+)
 
 from metrics.entailment import EntailmentModel, EntailmentScorer
 
@@ -71,3 +77,18 @@ def test_what_cannot_judge_is_refused(folder: str, tmp_path: Path) -> None:
         EntailmentScorer(EntailmentModel(str(tmp_path / "nowhere"), ("tr",)))
     with pytest.raises(ValueError, match="batch_size 0 must be at least 1"):
         scorer(folder, batch_size=0)
+
+
+@pytest.mark.parametrize("download", [False, True])
+def test_the_hub_is_asked_only_if_it_may_be(folder: str, monkeypatch: pytest.MonkeyPatch, download: bool) -> None:
+    asked = []
+    for loader in (AutoConfig, AutoTokenizer, AutoModelForSequenceClassification):
+        load = loader.from_pretrained
+
+        def recording(model: str, load=load, **settings):
+            asked.append(settings["local_files_only"])
+            return load(model, **settings)
+
+        monkeypatch.setattr(loader, "from_pretrained", recording)
+    EntailmentScorer(EntailmentModel(folder, ("tr",), download=download))
+    assert len(asked) >= 3 and set(asked) == {not download}

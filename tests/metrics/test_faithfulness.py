@@ -31,6 +31,7 @@ def test_a_mention_of_a_multiple_is_not_supported_by_the_bare_number() -> None:
 
 def test_an_inflected_name_is_supported_by_its_stem() -> None:
     assert checked("the Italians won", "An Italian won", "en") == {"Italians": True}
+    assert checked("an Italian won", "The Italians won", "en") == {"Italian": True}
 
 
 def test_what_cannot_be_checked_is_left_out() -> None:
