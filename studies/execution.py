@@ -109,6 +109,8 @@ class Execution:
         self, run: Run, subcommand: str, flags: Sequence[str], device: str | None, stop: int, status: str
     ) -> bool:
         """Runs `train.py` and writes down how it ended; whether it succeeded."""
+        if self.processes.stopping is not None:
+            return False
         folder, record = self.output / run.name, recorded(self.study, run, self.output)
         folder.mkdir(parents=True, exist_ok=True)
         log, began = folder / f"{subcommand}.log", time.monotonic()

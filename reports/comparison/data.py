@@ -62,7 +62,7 @@ def _draw(systems: Sequence[System], scores: Sequence[LanguageScores], folder: P
         bins = np.linspace(0, longest + 1, min(_BINS, longest + 2))
         for number, (name, values) in enumerate(lengths.items()):
             look = {"color": COLOURS[6] if not number else COLOURS[(number - 1) % 6], "linewidth": 1.5}
-            look["linestyle"] = "-" if not number else LINES[(number - 1) // 6 % len(LINES)]
+            look["linestyle"] = "-" if not number else LINES[(number - 1) % len(LINES)]
             right.hist(values, bins=bins, histtype="step", label=name, **look)
         right.set(title=f"{one.language}: words of references and summaries")
         right.legend(frameon=False, fontsize="small")

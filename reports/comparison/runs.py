@@ -148,8 +148,8 @@ def _add_study_run(folder: Path, found: Collection) -> None:
     assert study is not None
     if study.status == "failed":
         found.failed.append(study)
-    if study.status == "begun" or trained is None:
-        found.left_out.append(f"`{folder}`: {'failed' if study.status == 'failed' else 'not trained to its end'}")
+    elif study.status == "begun" or trained is None:
+        found.left_out.append(f"`{folder}`: not trained to its end")
     else:
         _add(trained, study, found)
 
@@ -157,10 +157,10 @@ def _add_study_run(folder: Path, found: Collection) -> None:
 def _add(folder: Path, study: StudyRun | None, found: Collection) -> None:
     try:
         run = TrainedRun(folder, study, yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8")))
-        if study is not None and study.status in ("fitted", "finished"):
+        if study is not None:
             found.tries.append(run)
-        if study is not None and study.status != "finished":
-            return  # of a learning rate that was not chosen, or listed as failed
+            if study.status == "fitted":
+                return  # of a learning rate that was not chosen
         if run.results is None:
             found.left_out.append(f"`{folder}`: not tested")
             return

@@ -70,10 +70,12 @@ def _of_studies(runs: Sequence[TrainedRun]) -> dict[str, list[TrainedRun]]:
         assert run.study is not None
         cells.setdefault((run.study.study, *run.study.labels.values(), run.study.learning_rate), []).append(run)
     several = len({study for study, *_ in cells}) > 1
-    plain = [key[:-1] for key in cells]
+    without_rate = [key[:-1] for key in cells]
     named = {}
     for (study, *labels, rate), own in cells.items():
-        words = [study] * several + labels + [f"lr {rate:g}"] * (plain.count((study, *labels)) > 1)
+        words = [study] * several + labels
+        if without_rate.count((study, *labels)) > 1:
+            words.append(f"lr {rate}")
         named[" ".join(words)] = own
     return named
 

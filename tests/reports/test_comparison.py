@@ -169,6 +169,15 @@ def test_runs_without_a_study_are_named_by_their_differences(tmp_path):
         group(collect([tmp_path]).runs, "nobody")
 
 
+def test_cells_of_a_study_without_rates_and_of_two_studies_are_told_apart(tmp_path):
+    for study in ("one", "two"):
+        write_study_folder(tmp_path / study, study, "full", 0, None, rouge=rouge(30))
+    for rate in (1e-3, 1e-4):  # the choice fell on another rate when a failed try was made again
+        write_study_folder(tmp_path / "one", "one", "lora", 0, rate, rouge=rouge(29), adaptation="lora")
+    names = [one.name for one in group(collect([tmp_path]).runs)]
+    assert names == ["one full", "one lora lr 0.0001", "one lora lr 0.001", "two full"]
+
+
 def test_untested_and_damaged_runs_are_named_and_passed_over(tmp_path):
     write_run(tmp_path / "good", rouge(30))
     for name, file in (("untested", "results.json"), ("damaged", "predictions.jsonl")):

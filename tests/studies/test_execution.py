@@ -97,6 +97,14 @@ def test_an_interrupted_training_goes_on_from_its_checkpoint(tmp_path):
     assert status(tmp_path, "lora/lr-0.3/seed-1") == "finished"
 
 
+def test_after_a_signal_nothing_is_begun(tmp_path):
+    trainings = Trainings()
+    trainings.stopping = signal.SIGTERM
+    carry_out(tmp_path, trainings)
+    assert trainings.commands == []
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_cell_is_not_decided_while_a_try_is_missing(tmp_path):
     trainings = Trainings(ends={"lr=0.4": None})
     carry_out(tmp_path, trainings)

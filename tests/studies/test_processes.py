@@ -71,13 +71,16 @@ def test_a_signal_stops_running_processes_and_starts_no_more(tmp_path, number):
         command = [sys.executable, "-c", WAITS, str(writes)]
         codes.append(processes.run(command, device, tmp_path / "log", signal.SIGTERM))
 
+    def next_job(device):
+        codes.append(run(processes, "print('started')", device, tmp_path / "log"))
+
     def stop_when_running():
         os.read(reads, 1)
         os.kill(os.getpid(), number)
 
     threading.Thread(target=stop_when_running).start()
     with processes.stopped_by_signals():
-        processes.run_all([job, job])
+        processes.run_all([job, next_job])
     os.close(reads), os.close(writes)
     assert codes == [None, None]
     assert processes.stopping == number
