@@ -128,8 +128,9 @@ def test_report_passes_its_arguments_on_and_prints_what_it_wrote(tmp_path, capsy
         return Path("a.html"), Path("a.md")
 
     monkeypatch.setattr("compare.write_report", write_report)
-    assert main(["report", "one", "two", "--output", "out", "--reference", "lora"]) == 0
-    assert asked == [([Path("one"), Path("two")], Path("out"), "lora")]
+    monkeypatch.setattr("compare.summary_sections", lambda attention: [attention])
+    assert main(["report", "one", "two", "--output", "out", "--reference", "lora", "--attention", "maps"]) == 0
+    assert asked == [([Path("one"), Path("two")], Path("out"), "lora", [Path("maps")])]
     assert capsys.readouterr().out.split() == ["a.html", "a.md"]
 
 
