@@ -46,7 +46,7 @@ def attention_section(records: Sequence[AttentionRecord], output: Path) -> Secti
     numbers = ""
     if comparable and len(records) > 1:
         pictures |= _distances(records, output, name)
-        numbers = _distance_table(records)
+        numbers = _distance_table(records) + _warning(records)
     shown = [f"![{plain(title)}]({path})\n\n*{plain(title)}.*" for path, title in pictures.items()]
     body = "\n\n".join([*shown, numbers, *map(_leanings, groups)])
     html = [markdown_to_html(_NOTE, output), attention_view(records, name), markdown_to_html(body, output)]
@@ -86,6 +86,16 @@ def _distance_table(records: Sequence[AttentionRecord]) -> str:
     layers = max(len(row) for row in rows) - 3
     head = ["models", "part", *(f"layer {layer + 1}" for layer in range(layers)), "mean"]
     return table(head, ([*row[:-1], *["–"] * (len(head) - len(row)), row[-1]] for row in rows))
+
+
+def _warning(records: Sequence[AttentionRecord]) -> str:
+    """Models that read different parts of an article differ for that reason alone."""
+    if len({len(record.source_words) for record in records}) == 1:
+        return ""
+    lengths = ", ".join(f"{plain(record.model)} {len(record.source_words):,}" for record in records)
+    return (
+        f"\n\n**The models read different numbers of the article's words ({lengths}): part of the distance is that.**"
+    )
 
 
 def _leanings(records: Sequence[AttentionRecord]) -> str:

@@ -82,9 +82,23 @@ def test_section_compares_models_of_one_summary(tmp_path: Path) -> None:
     # One of three words looks elsewhere: by hand 0.5 log2(12/7) + log2(2/7) / 12 = 0.238 bits for it.
     row = next(line for line in section.markdown.splitlines() if line.startswith("| full and lora | decoder"))
     assert [cell.strip() for cell in row.split("|")[3:6]] == ["0.079", "0.079", "0.079"]
+    assert "different numbers" not in section.markdown
     pictures = re.findall(r"\]\((.*?)\)", section.markdown)
     assert len(pictures) == 4 and all((tmp_path / picture).is_file() for picture in pictures)
     assert section.html.count('<img src="data:image/svg+xml') == 4
+
+
+@pytest.mark.slow
+def test_models_that_read_different_lengths_are_told(tmp_path: Path) -> None:
+    short = replace(
+        record("lora"),
+        source_words=WORDS[:3],
+        source_sentences=SENTENCES[:3],
+        cross=record("lora", (0, 1, 2)).cross[..., :5]
+        / record("lora", (0, 1, 2)).cross[..., :5].sum(-1, keepdims=True),
+    )
+    section = attention_section([record(), short], tmp_path)
+    assert "different numbers of the article's words (full 5, lora 3)" in section.markdown
 
 
 @pytest.mark.slow
