@@ -93,9 +93,7 @@ def _warning(records: Sequence[AttentionRecord]) -> str:
     if len({len(record.source_words) for record in records}) == 1:
         return ""
     lengths = ", ".join(f"{plain(record.model)} {len(record.source_words):,}" for record in records)
-    return (
-        f"\n\n**The models read different numbers of the article's words ({lengths}): part of the distance is that.**"
-    )
+    return f"\n\n**The models read different numbers of the article's words ({lengths}), which adds to the distance.**"
 
 
 def _leanings(records: Sequence[AttentionRecord]) -> str:
