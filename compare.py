@@ -2,7 +2,7 @@
 
 python compare.py run configs/studies/small/adaptation.yaml --set pairs=DATA --dry-run
 python compare.py run configs/studies/small/adaptation.yaml --set pairs=DATA --output runs/studies/adaptation
-python compare.py report runs/studies/adaptation --output reports/adaptation
+python compare.py report runs/studies/adaptation --output runs/reports/adaptation
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run.set_defaults(command=_run)
     report = commands.add_parser("report", help="compare finished runs: one HTML page, and the same as Markdown")
     report.add_argument("folders", type=Path, nargs="+", help="folders of studies, of runs, or above them")
-    report.add_argument("--output", type=Path, default=Path("report"), help="folder to write; default: report")
+    report.add_argument(
+        "--output", type=Path, default=Path("runs/reports"), help="folder to write; default: runs/reports"
+    )
     report.add_argument("--reference", help="what the others are tested against, by its name in the report")
     report.add_argument("--attention", type=Path, help="folder of record_attention.py, to show what models looked at")
     report.set_defaults(command=_report)
@@ -56,9 +58,8 @@ def _run(options: argparse.Namespace) -> int:
             runs = Execution(study, output, processes).carry_out()
     failed = sum(run.status == "failed" for run in runs)
     finished = sum(run.status == "finished" for run in runs)
-    print(
-        f"{finished} runs tested, {failed} failed. Next: python compare.py report {output} --output report/{study.name}"
-    )
+    print(f"{finished} runs tested, {failed} failed.")
+    print(f"Next: python compare.py report {output} --output runs/reports/{study.name}")
     if processes.stopping is not None:
         print("Stopped. The same command goes on.")
         return 128 + processes.stopping

@@ -66,7 +66,8 @@ def headline_section(tests: Sequence[Test], systems: Sequence[System], question:
         if one.score == "rougeL"
     ]
     seeds = sorted({len(system.runs) for system in systems})
-    opening = f"{len(systems)} systems, {' to '.join(map(str, seeds))} seed(s) each; the reference is `{reference}`."
+    counts = f"{' or '.join(map(str, seeds))} {'seed' if seeds == [1] else 'seeds'}"
+    opening = f"{len(systems)} systems with {counts} each; the reference is `{reference}`."
     return Section("In short", "\n\n".join(part for part in (question, opening, "\n".join(lines)) if part))
 
 
