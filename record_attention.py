@@ -82,7 +82,12 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add("--ids", nargs="+", default=[], help="examples to take; else the first of each language")
     add("--count", type=int, default=1, help="examples of each language; default: 1")
     add("--summary", choices=SUMMARIES, default="prediction", help="text that the models are given")
-    add("--output", type=Path, default=Path("attention"), help="folder to write; default: attention")
+    add(
+        "--output",
+        type=Path,
+        default=Path("runs/analysis/attention"),
+        help="folder to write; default: runs/analysis/attention",
+    )
     add("--device", help="such as cpu or cuda:0; a GPU if there is one")
     return parser.parse_args(arguments)
 

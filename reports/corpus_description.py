@@ -125,7 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("corpora", nargs="+", metavar="LANGUAGE=FILE", help="a .jsonl, .csv or .parquet file")
     parser.add_argument("--article", default="article", help="name of the column; default: article")
     parser.add_argument("--summary", default="summary", help="name of the column; default: summary")
-    parser.add_argument("--output", type=Path, default=Path("corpora"), help="folder to write; default: corpora")
+    parser.add_argument("--output", type=Path, default=Path("runs/analysis/corpora"), help="folder to write")
     options = parser.parse_args(arguments)
     named = [one.partition("=") for one in options.corpora]
     if not all(path for _, _, path in named) or len({language for language, _, _ in named}) < len(named):

@@ -107,7 +107,7 @@ def _examples(error: str, runs: Mapping[str, Sequence[JudgedSummary]], count: in
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command."""
     parser = argparse.ArgumentParser(prog="python -m reports.error_analysis", description=__doc__.splitlines()[0])
-    add_prediction_arguments(parser, "error_analysis")
+    add_prediction_arguments(parser, "runs/analysis/error_analysis")
     parser.add_argument("--examples", type=int, default=2, help="of each category and run")
     options = parser.parse_args(arguments)
     runs = {name: judged(rows) for name, rows in read_named(options.runs).items()}

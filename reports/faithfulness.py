@@ -115,7 +115,7 @@ def _scorer(options: argparse.Namespace) -> EntailmentScorer | None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command."""
     parser = argparse.ArgumentParser(prog="python -m reports.faithfulness", description=__doc__.splitlines()[0])
-    add_prediction_arguments(parser, "faithfulness")
+    add_prediction_arguments(parser, "runs/analysis/faithfulness")
     parser.add_argument("--entailment", metavar="MODEL", help="hub id or folder of a model of language inference")
     parser.add_argument("--languages", nargs="+", default=[], help="codes that it was trained on")
     parser.add_argument("--label", help="its name for entailment, if it is not plain")

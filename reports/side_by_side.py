@@ -165,7 +165,7 @@ def _any(example: Example) -> dict[str, Any]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command."""
     parser = argparse.ArgumentParser(prog="python -m reports.side_by_side", description=__doc__.splitlines()[0])
-    add_prediction_arguments(parser, "side_by_side")
+    add_prediction_arguments(parser, "runs/analysis/side_by_side")
     parser.add_argument("--score", default="rougeL", help="that ranks the articles; default: rougeL")
     parser.add_argument("--count", type=int, default=3, help="best and worst articles of each language; default: 3")
     options = parser.parse_args(arguments)
