@@ -96,16 +96,37 @@ class OzetCLI(LightningCLI):
         self.trainer.callbacks.sort(key=lambda callback: not isinstance(callback, RandomState))
 
 
-def main(args: list[str] | None = None) -> OzetCLI:
+class ReadingCLI(OzetCLI):
+    """Reads a command line and runs nothing: programs that start `train.py` check with it what they ask for."""
+
+    def _set_seed(self) -> None:
+        """Leaves random states alone."""
+
+    def before_instantiate_classes(self) -> None:
+        """Refuses precisions that cannot work."""
+        require_supported_precision(str(self.config[self.subcommand].trainer.precision))
+
+    def instantiate_classes(self) -> None:
+        """Builds nothing."""
+
+    def after_instantiate_classes(self) -> None:
+        """Changes nothing."""
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Runs nothing."""
+
+
+def main(args: list[str] | None = None, cli: type[OzetCLI] | None = None) -> OzetCLI:
     """Runs the command line.
 
     Args:
         args: Arguments; those of the process if None.
+        cli: What to do with them; `OzetCLI` if None.
     """
     if args is None and len(sys.argv) == 1:
         args = ["fit", "--config", str(ROOT / "configs/quickstart.yaml")]
     defaults = {"default_config_files": [str(ROOT / "configs/default.yaml")]}
-    return OzetCLI(
+    return (cli or OzetCLI)(
         subclass_mode_model=True,
         subclass_mode_data=True,
         save_config_callback=RunRecord,

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 
 from metrics.sentences import sentence_spans
-from metrics.stemming import snowball_stemmer
-from metrics.words import lowercase, without_sentinels, words
+from metrics.stemming import word_stems
+from metrics.words import without_sentinels
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ def source_sentences(article: str, summary: str, language: str | None) -> list[S
     Returns:
         The article's sentences in order.
     """
-    stems = _stemming(language or "und")
+    stems = word_stems(language or "und")
     spans = sentence_spans(article)
     contents = [set(stems(article[start:end])) for start, end in spans]
     tokens = stems(without_sentinels(summary))
@@ -52,13 +50,3 @@ def source_sentences(article: str, summary: str, language: str | None) -> list[S
         for index in holders:
             shares[index] += 1 / len(holders) / len(tokens)
     return [SourceSentence(start, end, share) for (start, end), share in zip(spans, shares, strict=True)]
-
-
-@cache
-def _stemming(language: str) -> Callable[[str], list[str]]:
-    """A function from a text to the stems of its words; to the words themselves where Snowball has no stemmer."""
-    try:
-        stem = snowball_stemmer(language)
-    except ValueError:
-        return lambda text: words(lowercase(text, language))
-    return lambda text: [stem(word) for word in words(lowercase(text, language))]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import snowballstemmer
 
-from metrics.words import base_code
+from metrics.words import base_code, lowercase, words
 
 Stem = Callable[[str], str]
 
@@ -62,3 +62,13 @@ def snowball_stemmer(language: str) -> Stem:
         raise ValueError(f"Snowball has no stemmer for {language!r}, only for {known}; switch stemming off.")
     # Pure Python, about 0.1 ms a word: most words of a corpus come again.
     return lru_cache(maxsize=2**16)(snowballstemmer.stemmer(algorithm).stemWord)
+
+
+@cache
+def word_stems(language: str) -> Callable[[str], list[str]]:
+    """A function from a text to the stems of its words; to the lower-case words where Snowball has no stemmer."""
+    try:
+        stem = snowball_stemmer(language)
+    except ValueError:
+        return lambda text: words(lowercase(text, language))
+    return lambda text: [stem(word) for word in words(lowercase(text, language))]

@@ -75,6 +75,11 @@ def read_run(run: Path) -> Series:
     return {key: sorted(points.items()) for key, points in merged.items()}
 
 
+def greatest(series: Series, key: str) -> float | None:
+    """The greatest finite value of a key, None if it has none."""
+    return max((value for _, value in series.get(key, []) if math.isfinite(value)), default=None)
+
+
 def draw_curves(run: Path, output: Path) -> Path:
     """Draws the curves of a run by language: of the panels in `PANELS`, those that the run has a record for.
 
@@ -106,7 +111,7 @@ def _draw_panel(axis: Any, panel: Panel, series: Series) -> None:
         for key in _keys(series, prefix):
             name_or_language = key.rsplit("/", 1)[-1]  # one colour for each, whatever the line style
             colour = colours.setdefault(name_or_language, _COLOURS[len(colours) % len(_COLOURS)])
-            points = _smooth(series[key]) if prefix in panel.smoothed else series[key]
+            points = smoothed(series[key]) if prefix in panel.smoothed else series[key]
             label = f"{name_or_language} {name}" if prefix.endswith("/") else name
             marker = "." if style == "-" else ""
             axis.plot(*zip(*points, strict=True), style, color=colour, label=label, marker=marker)
@@ -120,7 +125,7 @@ def _keys(series: Series, prefix: str) -> list[str]:
     return sorted(key for key in series if (key.startswith(prefix) if prefix.endswith("/") else key == prefix))
 
 
-def _smooth(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
+def smoothed(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
     """Exponential moving average without the bias of its start (Kingma & Ba 2015, section 3); NaN makes a gap."""
     smoothed, average, weight = [], 0.0, 0.0
     for step, value in points:

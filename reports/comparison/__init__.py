@@ -1,0 +1,1 @@
+"""Several runs side by side: what `compare.py report` writes."""

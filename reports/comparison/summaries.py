@@ -1,0 +1,67 @@
+"""What the summaries themselves say: errors, faithfulness, examples side by side, attention. For `write_report`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from reports.attention import attention_section, read_records
+from reports.attention_record import AttentionRecord, by_example
+from reports.comparison.systems import System
+from reports.error_analysis import error_section, judged
+from reports.faithfulness import faithfulness_section, figures
+from reports.markdown_text import plain
+from reports.prediction_files import Predictions
+from reports.section import Section
+from reports.side_by_side import best_and_worst, common_examples, side_by_side_section
+
+_SCORE = "rougeL"
+_EXAMPLES = 2
+
+
+def summary_sections(attention: Path | None = None) -> list[Callable[[Sequence[System], Path], Section | None]]:
+    """Makers of sections; of each system its first seed is shown.
+
+    Args:
+        attention: Folder of record_attention.py, if its records are to be shown.
+
+    Raises:
+        ValueError: If the folder holds no records.
+    """
+    examples = by_example(read_records(attention)).values() if attention else ()
+    return [_errors, _faithfulness, _side_by_side, *(partial(_attention, records) for records in examples)]
+
+
+def _predictions(systems: Sequence[System]) -> Predictions:
+    return {system.name: list(system.first.predictions.values()) for system in systems}
+
+
+def _errors(systems: Sequence[System], folder: Path) -> Section:
+    section = error_section({name: judged(rows) for name, rows in _predictions(systems).items()}, _EXAMPLES)
+    return _of_first_seeds(section, systems)
+
+
+def _faithfulness(systems: Sequence[System], folder: Path) -> Section:
+    """The references are those of all systems together."""
+    runs = _predictions(systems)
+    references = {(row["language"], row["id"]): row for rows in runs.values() for row in rows}
+    shown = {name: figures(rows) for name, rows in runs.items()}
+    shown["references"] = figures(list(references.values()), "reference")
+    return _of_first_seeds(faithfulness_section(shown), systems)
+
+
+def _side_by_side(systems: Sequence[System], folder: Path) -> Section:
+    return side_by_side_section(best_and_worst(common_examples(_predictions(systems)), _SCORE, _EXAMPLES), _SCORE)
+
+
+def _of_first_seeds(section: Section, systems: Sequence[System]) -> Section:
+    if all(len(system.runs) == 1 for system in systems):
+        return section
+    seeds = ", ".join(f"{plain(system.name)}: {system.first.seed}" for system in systems)
+    return replace(section, markdown=f"Of the first seed of each system ({seeds}).\n\n{section.markdown}")
+
+
+def _attention(records: Sequence[AttentionRecord], systems: Sequence[System], folder: Path) -> Section:
+    return attention_section(records, folder)

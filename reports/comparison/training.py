@@ -1,0 +1,143 @@
+"""How the systems learnt: overlaid curves, steps to reach a quality, and the learning rates that were tried."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib import pyplot as plt
+
+from reports.card_tables import table
+from reports.comparison.runs import TrainedRun
+from reports.comparison.systems import System
+from reports.curves import greatest, smoothed
+from reports.figure_style import LINES, save_figure, style
+from reports.section import Section
+
+_PANELS = {
+    "train/loss": "Training loss (nats a token), smoothed",
+    "val/loss": "Validation loss (nats a token)",
+    "val/rougeL": "Validation ROUGE-L",
+    "train/learning_rate": "Learning rate",
+}
+_SMOOTHED = ("train/loss",)
+_SHARES = (0.5, 0.8, 0.9, 0.95, 1.0)
+_QUALITY = "val/rougeL"
+
+
+def curves_section(systems: Sequence[System], folder: Path) -> Section | None:
+    """Loss, quality and learning rate of all systems in the same axes; None where nothing was logged."""
+    shown = [key for key in _PANELS if any(run.curves.get(key) for system in systems for run in system.runs)]
+    if not shown:
+        return None
+    rows = -(-len(shown) // 2)
+    figure, axes = plt.subplots(rows, 2, figsize=(11, 0.8 + 3.6 * rows), layout="constrained", squeeze=False)
+    for axis, key in zip(axes.flat, shown, strict=False):
+        for number, system in enumerate(systems):
+            for place, run in enumerate(system.runs):
+                points = _finite(run.curves.get(key, []))
+                points = smoothed(points) if key in _SMOOTHED else points
+                look = {**style(number), "linestyle": LINES[number % len(LINES)], "linewidth": 1}
+                look["marker"] = "." if key.startswith("val/") else None
+                steps, values = [step for step, _ in points], [value for _, value in points]
+                axis.plot(steps, values, label=None if place else system.name, **look)
+        axis.set(title=_PANELS[key], xlabel="optimizer step", xlim=(0, None))
+        axis.grid(alpha=0.3)
+    for axis in axes.flat[len(shown) :]:
+        axis.set_visible(False)
+    handles, labels = axes.flat[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 5), frameon=False)
+    picture = save_figure(figure, folder, "curves")
+    note = "One line a seed, one colour a system; means over the languages of training."
+    return Section("Curves", f"{note}\n\n![Curves of training]({picture})")
+
+
+def convergence_section(systems: Sequence[System]) -> Section | None:
+    """Steps until a share of the reference's best validation quality is reached; None where nothing was validated."""
+    reference = next(system for system in systems if system.is_reference)
+    best = [value for run in reference.runs if (value := greatest(run.curves, _QUALITY)) is not None]
+    if not best:
+        return None
+    goal = statistics.mean(best)
+    rows = [
+        [system.name, *(_steps(system, share * goal) for share in _SHARES), _best(system)]
+        for system in systems
+        if any(run.curves.get(_QUALITY) for run in system.runs)
+    ]
+    note = (
+        f"Optimizer steps until validation ROUGE-L first reaches a share of {goal:.2f}, the best of `{reference.name}` "
+        "(mean over its seeds). Known only as finely as validations were made. The mean over the seeds that reach it; "
+        "in brackets how many do, where not all. Systems trained on other languages are validated on those."
+    )
+    head = ["system", *(f"{share:.0%}" for share in _SHARES), "best validation ROUGE-L"]
+    return Section("Convergence", f"{note}\n\n{table(head, rows)}")
+
+
+def learning_rates_section(tries: Sequence[TrainedRun], folder: Path) -> Section | None:
+    """The best validation of each rate that was tried; None where no study tried two."""
+    cells: dict[str, dict[float, float]] = {}
+    for run in tries:
+        if run.study is None or run.study.learning_rate is None:
+            continue
+        value = greatest(run.curves, run.study.monitor)
+        name = " ".join(run.study.labels.values())
+        if value is not None and run.study.learning_rate not in cells.get(name, {}):  # of the first seed
+            cells.setdefault(name, {})[run.study.learning_rate] = value
+    cells = {name: dict(sorted(rates.items())) for name, rates in cells.items() if len(rates) > 1}
+    if not cells:
+        return None
+    rows = [[name, len(rates), *_chosen(rates), _listed(rates)] for name, rates in cells.items()]
+    note = (
+        "Each was trained with the first seed; the rate with the best validation was kept and trained with the other "
+        "seeds. No test row had a part in it. A best rate at the edge of those tried may not be the best there is."
+    )
+    head = ["system", "rates tried", "chosen", "at the edge", "best validation of each"]
+    picture = _draw_rates(cells, folder)
+    return Section("Learning rates", f"{note}\n\n{table(head, rows)}\n\n![Validation by learning rate]({picture})")
+
+
+def _finite(points: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
+    return [(step, value) for step, value in points if math.isfinite(value)]
+
+
+def _steps(system: System, goal: float) -> str:
+    first = [_first_step(run, goal) for run in system.runs]
+    reached = [step for step in first if step is not None]
+    if not reached:
+        return "–"
+    some = f" ({len(reached)} of {len(first)})" if len(reached) < len(first) else ""
+    return f"{statistics.mean(reached):,.0f}{some}"
+
+
+def _first_step(run: TrainedRun, goal: float) -> int | None:
+    # A record of step n is made after n + 1 optimizer steps.
+    return next((step + 1 for step, value in _finite(run.curves.get(_QUALITY, [])) if value >= goal), None)
+
+
+def _best(system: System) -> str:
+    found = [value for run in system.runs if (value := greatest(run.curves, _QUALITY)) is not None]
+    return f"{statistics.mean(found):.2f}" if found else "–"
+
+
+def _chosen(rates: dict[float, float]) -> tuple[str, str]:
+    best = max(rates, key=lambda rate: rates[rate])
+    return f"{best:g}", "yes" if best in (min(rates), max(rates)) else "no"
+
+
+def _listed(rates: dict[float, float]) -> str:
+    return ", ".join(f"{rate:g}: {value:.2f}" for rate, value in rates.items())
+
+
+def _draw_rates(cells: dict[str, dict[float, float]], folder: Path) -> str:
+    figure, axis = plt.subplots(figsize=(7, 4.2), layout="constrained")
+    for number, (name, rates) in enumerate(cells.items()):
+        axis.plot(list(rates), list(rates.values()), label=name, **style(number))
+    axis.set(xscale="log", xlabel="learning rate", title="Best validation by learning rate, first seed")
+    tried = sorted({rate for rates in cells.values() for rate in rates})
+    axis.set_xticks(tried, [f"{rate:g}" for rate in tried])
+    axis.minorticks_off()
+    axis.grid(alpha=0.3)
+    axis.legend(frameon=False, fontsize="small")
+    return save_figure(figure, folder, "learning_rates")
