@@ -1,14 +1,12 @@
 """The notebooks run from top to bottom on a short run, and are committed without outputs."""
 
-import shutil
 from pathlib import Path
 
 import nbformat
 import pytest
+from command_line import SAVE_EVERY_STEP, configured, run, run_folder
 from nbclient import NotebookClient
-
-from lightning_modules.initialization import initialize
-from tests.command_line import SAVE_EVERY_STEP, configured, run, run_folder
+from random_model import write_random_model
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -18,11 +16,9 @@ TESTED = (configured("callbacks.results_writer.ResultsWriter"),)
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     root = tmp_path_factory.mktemp("runs")
-    initialize(str(ROOT / "assets" / "tiny-mt5"), str(root / "base"))
-    for name in ("spiece.model", "tokenizer_config.json"):
-        shutil.copy(ROOT / "assets" / "tiny-mt5" / name, root / "base")
+    base = write_random_model(ROOT / "assets" / "tiny-mt5", root / "base")
     for name in ("full", "lora"):
-        flags = (f"--model.base={root / 'base'}", f"--model.adaptation={name}")
+        flags = (f"--model.base={base}", f"--model.adaptation={name}")
         run("fit", root / name, *flags, "--trainer.max_steps=2", callbacks=SAVE_EVERY_STEP)
         run("test", root / name, *flags, "--ckpt_path=last", callbacks=TESTED)
     return {name: str(run_folder(root / name)) for name in ("full", "lora")}
