@@ -9,7 +9,9 @@ from unittest import mock
 import pytest
 from command_line import parser
 
+import compare
 import export
+import record_attention
 import summarize
 from reports.significance import main as compare_predictions
 from train import main
@@ -67,3 +69,16 @@ def test_commands_that_take_a_run_ask_for_it():
     for command in commands("python summarize.py"):
         with pytest.raises((ValueError, OSError), match=r"news\.jsonl"):
             summarize.main(shlex.split(command)[2:])
+
+
+def test_commands_that_compare_are_understood(monkeypatch, capsys):
+    monkeypatch.setattr(compare, "_check", lambda study: None)  # the shipped studies' flags are read by another test
+    for command in commands("python compare.py run"):
+        assert compare.main(shlex.split(command)[2:]) == 0
+        assert "20 trainings" in capsys.readouterr().out
+    for command in commands("python compare.py report"):
+        with pytest.raises(ValueError, match="runs/studies/adaptation"):
+            compare.main(shlex.split(command)[2:])
+    for command in commands("python record_attention.py"):
+        with pytest.raises(ValueError, match="RUN_A"):
+            record_attention.main(shlex.split(command)[2:])
