@@ -64,6 +64,7 @@ def test_signal_saves_at_the_end_of_the_step_and_resumes_exactly(uninterrupted, 
     assert_same_outcome(tmp_path, uninterrupted)
 
 
+@pytest.mark.slow
 def test_accumulated_run_stops_at_a_step_and_resumes_exactly(tmp_path):
     accumulate = "--trainer.accumulate_grad_batches=2"
     interrupt = configured("interruptions.SignalAt", step=1, number=int(signal.SIGTERM))
@@ -75,6 +76,7 @@ def test_accumulated_run_stops_at_a_step_and_resumes_exactly(tmp_path):
     assert records(tmp_path / "cut")["train/loss"] == records(tmp_path / "whole")["train/loss"]
 
 
+@pytest.mark.slow
 def test_command_line_wins_over_the_checkpoint_and_says_so(tmp_path, capsys):
     with pytest.raises(Crash):
         crash = configured("interruptions.CrashAt", step=3)

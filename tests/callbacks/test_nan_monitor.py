@@ -82,6 +82,7 @@ def test_planted_fault_is_caught_and_named(tmp_path, planted, activations, kind,
     assert f"--config {folder / 'config.yaml'}" in said
 
 
+@pytest.mark.slow
 def test_resumed_run_counts_on_and_records_the_random_states_of_the_uninterrupted_one(tmp_path):
     skip = monitor(action="skip", max_consecutive_skips=2)
     whole, cut = tmp_path / "whole", tmp_path / "cut"

@@ -20,6 +20,9 @@ from reports.page import write_page
 from reports.section import Section
 
 
+pytestmark = pytest.mark.xdist_group("comparison")  # one report serves all of these tests
+
+
 def rouge(mean: float, seed: int = 0) -> dict[str, list[float]]:
     return {"tr": scores(mean, seed), "en": scores(mean - 5, seed + 10)}
 
