@@ -19,7 +19,6 @@ from reports.comparison.systems import group
 from reports.page import write_page
 from reports.section import Section
 
-
 pytestmark = pytest.mark.xdist_group("comparison")  # one report serves all of these tests
 
 
