@@ -21,7 +21,7 @@ from lightning_modules.device import usable_device
 from lightning_modules.trained_model import TrainedModel, load_trained
 from reports.attention import main as draw
 from reports.attention_record import write_attention
-from reports.prediction_files import predictions_file
+from reports.prediction_files import named_path, predictions_file
 from reports.results import read_predictions
 
 SUMMARIES = ("prediction", "reference", "own")
@@ -30,7 +30,7 @@ SUMMARIES = ("prediction", "reference", "own")
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line."""
     options = parse(arguments)
-    models = dict(_named(argument) for argument in options.models)
+    models = dict(named_path(argument) for argument in options.models)
     if len(models) < len(options.models):
         raise ValueError("Two models have one name; name them: NAME=MODEL.")
     examples = choose(read_predictions(predictions_file(options.examples)), options.ids, options.count)
@@ -90,11 +90,6 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     add("--device", help="such as cpu or cuda:0; a GPU if there is one")
     return parser.parse_args(arguments)
-
-
-def _named(argument: str) -> tuple[str, str]:
-    name, equals, path = argument.partition("=")
-    return (name, path) if equals else (argument, argument)
 
 
 if __name__ == "__main__":

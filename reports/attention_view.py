@@ -5,16 +5,13 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from jinja2 import Environment, FileSystemLoader
 
 from reports.attention_record import OUTSIDE, AttentionRecord, same_summary
-
-_TEMPLATES = Path(__file__).parent / "templates"
+from reports.html_template import html_template
 
 
 def attention_view(records: Sequence[AttentionRecord], name: str) -> str:
@@ -31,8 +28,7 @@ def attention_view(records: Sequence[AttentionRecord], name: str) -> str:
     data = json.dumps([_data(record, shared) for record in records], ensure_ascii=False)
     # Else a "</script>" in an article would end the data.
     data = data.replace("<", "\\u003c")
-    template = Environment(loader=FileSystemLoader(_TEMPLATES), autoescape=True).get_template("attention_view.html.j2")
-    return template.render(id=name, data=data)
+    return html_template("attention_view.html.j2").render(id=name, data=data)
 
 
 def leanings(record: AttentionRecord) -> list[tuple[int, float, float]]:

@@ -1,4 +1,4 @@
-"""Markdown tables of cards."""
+"""Markdown tables of cards and reports."""
 
 from __future__ import annotations
 
@@ -30,6 +30,27 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return "\n".join("| " + " | ".join(str(cell).replace("|", r"\|") for cell in line) + " |" for line in lines)
 
 
+def cell(interval: Interval | None, digits: int = 2, signed: bool = False) -> str:
+    """A mean with its interval; a dash for none."""
+    if interval is None:
+        return "–"
+    kind = f"{'+' * signed}.{digits}f"
+    return f"{interval.mean:{kind}} [{interval.low:{kind}}, {interval.high:{kind}}]"
+
+
+def left_out(splits: Iterable[dict[str, Any]]) -> str:
+    """Why rows of some splits are not used, with their numbers.
+
+    Args:
+        splits: As in `data_report.json`.
+    """
+    counts: dict[str, int] = {}
+    for split in splits:
+        for reason, count in (split["problems"] | {"over limit": split["over_limit"]}).items():
+            counts[reason] = counts.get(reason, 0) + count
+    return ", ".join(f"{reason} {count:,}" for reason, count in counts.items() if count) or "none"
+
+
 def quality_table(results: Results) -> str:
     """Scores by language with their intervals, and those of the articles' first words and sentences."""
     languages = list(results.languages)
@@ -44,7 +65,7 @@ def quality_table(results: Results) -> str:
             [
                 titles.get(who, who),
                 name.split("_")[-1],
-                *(_cell(results.languages[code].get(name)) for code in languages),
+                *(cell(results.languages[code].get(name)) for code in languages),
             ]
             for who, name in rows
         ),
@@ -58,7 +79,7 @@ def collapse_table(results: Results) -> str:
     return table(
         ["figure", *languages, "meaning"],
         (
-            [name, *(_cell(results.languages[code].get(name), 3) for code in languages), _MEANINGS[name]]
+            [name, *(cell(results.languages[code].get(name), 3) for code in languages), _MEANINGS[name]]
             for name in COLLAPSE
             if name in named
         ),
@@ -75,7 +96,7 @@ def data_table(record: CardRecord) -> str:
                 source["language"],
                 source.get("licence") or UNKNOWN,
                 *(_rows(record, source, split) for split in ("train", "validation", "test")),
-                _left_out(record, source),
+                left_out(own_splits(record, source)),
             ]
             for source in record.sources
         ),
@@ -104,17 +125,3 @@ def _title(source: dict[str, Any]) -> str:
 def _rows(record: CardRecord, source: dict[str, Any], name: str) -> str:
     kept = [split["kept"] for split in own_splits(record, source) if split["split"] == name]
     return f"{sum(kept):,}" if kept else "0" if record.splits else UNKNOWN
-
-
-def _left_out(record: CardRecord, source: dict[str, Any]) -> str:
-    counts: dict[str, int] = {}
-    for split in own_splits(record, source):
-        for reason, count in (split["problems"] | {"over limit": split["over_limit"]}).items():
-            counts[reason] = counts.get(reason, 0) + count
-    return ", ".join(f"{reason} {count:,}" for reason, count in counts.items() if count) or "none"
-
-
-def _cell(interval: Interval | None, digits: int = 2) -> str:
-    if interval is None:
-        return "–"
-    return f"{interval.mean:.{digits}f} [{interval.low:.{digits}f}, {interval.high:.{digits}f}]"

@@ -15,7 +15,7 @@ from metrics.faithfulness import KINDS, checked_kinds, faithfulness, precision_i
 from metrics.score_intervals import Bootstrap
 from metrics.significance import Interval, interval
 from metrics.words import base_code
-from reports.card_tables import table
+from reports.card_tables import cell, table
 from reports.markdown_text import plain
 from reports.page import write_page
 from reports.prediction_files import Predictions, add_prediction_arguments, by_language, read_named
@@ -76,17 +76,13 @@ def _precision(scores: Mapping[str, Interval], values: Mapping[str, list[float]]
         return "not checked: spelling"
     if f"{kind}_precision" not in scores:
         return "none mentioned"
-    return f"{_cell(scores[f'{kind}_precision'])} of {sum(values[f'{kind}s']):.0f}"
+    return f"{cell(scores[f'{kind}_precision'], 3)} of {sum(values[f'{kind}s']):.0f}"
 
 
 def _entailment(values: Mapping[str, list[float]], bootstrap: Bootstrap) -> str:
     if "entailment" not in values:
         return "not checked: language"
-    return _cell(interval(values["entailment"], bootstrap.confidence, bootstrap.resamples, bootstrap.seed))
-
-
-def _cell(one: Interval) -> str:
-    return f"{one.mean:.3f} [{one.low:.3f}, {one.high:.3f}]"
+    return cell(interval(values["entailment"], bootstrap.confidence, bootstrap.resamples, bootstrap.seed), 3)
 
 
 def _write_values(runs: Predictions, by_run: Mapping[str, Figures], output: Path) -> Path:

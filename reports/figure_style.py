@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import matplotlib
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
+
+from metrics.significance import Interval
 
 # Okabe & Ito's palette, which the colour-blind can tell apart; its yellow is too light for lines on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
@@ -26,6 +29,11 @@ def style(number: int) -> dict[str, Any]:
         "marker": MARKERS[(number + turn) % len(MARKERS)],
         "linestyle": LINES[turn % len(LINES)],
     }
+
+
+def error_bars(intervals: Sequence[Interval]) -> tuple[list[float], list[float]]:
+    """How far intervals reach below and above their means, as `errorbar` wants it."""
+    return [one.mean - one.low for one in intervals], [one.high - one.mean for one in intervals]
 
 
 def save_figure(figure: Any, folder: Path, name: str) -> str:

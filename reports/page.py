@@ -6,15 +6,14 @@ import base64
 from collections.abc import Sequence
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from reports.atomic_write import write_text
+from reports.html_template import html_template
 from reports.section import Section
 
 _TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
-_TEMPLATES = Path(__file__).parent / "templates"
 
 
 def write_page(title: str, sections: Sequence[Section], folder: Path, name: str = "report") -> tuple[Path, Path]:
@@ -30,10 +29,9 @@ def write_page(title: str, sections: Sequence[Section], folder: Path, name: str 
     Returns:
         Paths of the page and of the Markdown.
     """
-    template = Environment(loader=FileSystemLoader(_TEMPLATES), autoescape=True).get_template("page.html.j2")
     bodies = [(one.title, markdown_to_html(one.markdown, folder) if one.html is None else one.html) for one in sections]
     page, text = folder / f"{name}.html", folder / f"{name}.md"
-    write_text(page, template.render(title=title, sections=bodies))
+    write_text(page, html_template("page.html.j2").render(title=title, sections=bodies))
     parts = [f"# {title}", *(f"## {one.title}\n\n{one.markdown.strip()}" for one in sections)]
     write_text(text, "\n\n".join(parts) + "\n")
     return page, text

@@ -31,13 +31,17 @@ def read_named(arguments: Sequence[str]) -> Predictions:
     """
     found: Predictions = {}
     for argument in arguments:
-        name, equals, path = argument.partition("=")
-        if not equals:
-            name, path = argument, argument
+        name, path = named_path(argument)
         if name in found:
             raise ValueError(f"Two runs are called {name!r}; name them: NAME=RUN.")
         found[name] = read_predictions(predictions_file(Path(path)))
     return found
+
+
+def named_path(argument: str) -> tuple[str, str]:
+    """Name and path of `NAME=PATH`; a path alone is its own name."""
+    name, equals, path = argument.partition("=")
+    return (name, path) if equals else (argument, argument)
 
 
 def predictions_file(path: Path) -> Path:

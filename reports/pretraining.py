@@ -7,17 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
 import numpy as np
 from matplotlib import pyplot as plt
 
 from reports.curves import Series, read_run
+from reports.figure_style import COLOURS, LINES
 
-# Okabe & Ito's palette, which the colour-blind can tell apart.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-_STYLES = ("-", "--", ":", "-.")
+_COLOURS = COLOURS[:6]
 
 
 @dataclass(frozen=True)
@@ -70,7 +66,7 @@ def draw_pretraining(runs: Mapping[str, Trajectory], output: Path) -> Path:
     """
     figure, axes = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained", sharey=True)
     languages = sorted({language for run in runs.values() for language in run.losses})
-    for (name, run), style in zip(runs.items(), _STYLES * len(runs), strict=False):
+    for (name, run), style in zip(runs.items(), LINES * len(runs), strict=False):
         for language, losses in run.losses.items():
             colour = _COLOURS[languages.index(language) % len(_COLOURS)]
             for axis, places in zip(axes, (run.tokens, run.minutes), strict=True):

@@ -12,15 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-# Okabe & Ito's palette, which the colour-blind can tell apart.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#999999")
-_MARKERS = ("o", "s", "^", "D", "v", "P")
+from reports.figure_style import COLOURS, MARKERS
+
 _SIZE = (6.4, 4.4)
 _THOUSANDS = FuncFormatter(lambda value, _: f"{value:,g}")
 
@@ -78,7 +74,7 @@ def draw_components(summary: Sequence[Entry], batch_size: int, output: Path) -> 
     components = list(dict.fromkeys(name for e in shown for name, size in e["components"].items() if size))
     for place, component in enumerate(components):
         sizes = [entry["components"].get(component, 0.0) for entry in shown]
-        axis.barh(names, sizes, left=left, label=component, color=_COLOURS[place % len(_COLOURS)])
+        axis.barh(names, sizes, left=left, label=component, color=COLOURS[place % len(COLOURS)])
         left = [before + size for before, size in zip(left, sizes, strict=True)]
     for place, total in enumerate(left):
         axis.annotate(f" {total:,.0f}", (total, place), va="center", fontsize="small")
@@ -96,7 +92,7 @@ def _draw_lines(summary: Sequence[Entry], key: str, title: str, output: Path) ->
     axis.set(xscale="log", yscale="log", title=title, xlabel="batch size")
     values = [entry[key] for entry in summary if key in entry]
     for number, recipe in enumerate(dict.fromkeys(entry["recipe"] for entry in summary)):
-        style = {"color": _COLOURS[number % len(_COLOURS)], "marker": _MARKERS[number % len(_MARKERS)]}
+        style = {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)]}
         entries = sorted((e for e in summary if e["recipe"] == recipe), key=lambda entry: entry["batch_size"])
         _draw_recipe(axis, [e for e in entries if key in e], key, recipe, style)
         lacking = [entry["batch_size"] for entry in entries if entry.get("out_of_memory")]

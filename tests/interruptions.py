@@ -28,7 +28,10 @@ class SignalAt(L.Callback):
 
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
         if trainer.global_step == self.step:
-            os.kill(os.getpid(), self.number)
+            os.kill(self.process(), self.number)
+
+    def process(self) -> int:
+        return os.getpid()
 
 
 class Announce(L.Callback):
@@ -38,12 +41,8 @@ class Announce(L.Callback):
         print(f"finished step {trainer.global_step}", flush=True)
 
 
-class SignalParentAt(L.Callback):
-    """Sends the process that started this one a signal during the batch after optimizer step `step`."""
+class SignalParentAt(SignalAt):
+    """Sends the signal to the process that started this one."""
 
-    def __init__(self, step: int, number: int) -> None:
-        self.step, self.number = step, number
-
-    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
-        if trainer.global_step == self.step:
-            os.kill(os.getppid(), self.number)
+    def process(self) -> int:
+        return os.getppid()

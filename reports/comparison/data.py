@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 
 from metrics.words import words
-from reports.card_tables import table
+from reports.card_tables import left_out, table
 from reports.comparison.scores import LanguageScores
 from reports.comparison.systems import System
 from reports.figure_style import COLOURS, LINES, save_figure
@@ -36,10 +36,8 @@ def data_section(systems: Sequence[System], scores: Sequence[LanguageScores], fo
 
 
 def _row(split: dict[str, Any]) -> list[object]:
-    left_out = {**split["problems"], "over limit": split["over_limit"]}
-    reasons = ", ".join(f"{reason} {count:,}" for reason, count in left_out.items() if count) or "none"
     cells: list[object] = [f"`{Path(split['source']).name}`", split["language"], split["split"]]
-    cells += [f"{split['read']:,}", f"{split['kept']:,}", reasons]
+    cells += [f"{split['read']:,}", f"{split['kept']:,}", left_out([split])]
     for lengths in (split["source_tokens"], split["target_tokens"]):
         cells += [" / ".join(str(value) for value in lengths["percentiles"].values()), f"{lengths['truncated']:.1%}"]
     return cells

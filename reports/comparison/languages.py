@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from metrics.language_identification import identify_language
 from reports.card_tables import table
+from reports.comparison.quality import percent
 from reports.comparison.scores import LanguageScores
 from reports.comparison.systems import System
 from reports.section import Section
@@ -37,10 +38,8 @@ def language_section(systems: Sequence[System], scores: Sequence[LanguageScores]
 def _cells(system: System, one: LanguageScores) -> list[str]:
     wrong = one.tables[system.name]["wrong_language"] + one.tables[system.name].get("empty", 0.0)
     right = LanguageScores(one.language, one.ids, {system.name: {"right": 1 - wrong}}, 0)
-    found = right.interval(system.name, "right")
-    assert found is not None
     predictions = system.first.predictions
     texts = [predictions[one.language, name]["prediction"] for name in one.ids[:_SAMPLE]]
     counts = Counter(identify_language(text, [one.language]) or "too short" for text in texts)
     named = ", ".join(f"{code} {count / len(texts):.1%}" for code, count in counts.most_common(_NAMED))
-    return [f"{100 * found.mean:.1f}% [{100 * found.low:.1f}, {100 * found.high:.1f}]", named]
+    return [percent(right.interval(system.name, "right")), named]

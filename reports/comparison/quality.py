@@ -8,10 +8,10 @@ from pathlib import Path
 from matplotlib import pyplot as plt
 
 from metrics.significance import Interval
-from reports.card_tables import table
+from reports.card_tables import cell, table
 from reports.comparison.scores import METRICS, LanguageScores, Test
 from reports.comparison.systems import System
-from reports.figure_style import save_figure, style
+from reports.figure_style import error_bars, save_figure, style
 from reports.section import Section
 
 _BEGINNINGS = {"lead": "first words", "lead1": "first sentence", "lead2": "first 2 sentences", "lead3": "first 3"}
@@ -71,14 +71,6 @@ def headline_section(tests: Sequence[Test], systems: Sequence[System], question:
     return Section("In short", "\n\n".join(part for part in (question, opening, "\n".join(lines)) if part))
 
 
-def cell(interval: Interval | None, places: int = 2, signed: bool = False) -> str:
-    """A mean with its interval."""
-    if interval is None:
-        return "–"
-    kind = f"{'+' * signed}.{places}f"
-    return f"{interval.mean:{kind}} [{interval.low:{kind}}, {interval.high:{kind}}]"
-
-
 def percent(ratio: Interval | None) -> str:
     """A ratio in percent with its interval."""
     if ratio is None:
@@ -131,9 +123,8 @@ def _draw(systems: Sequence[System], scores: Sequence[LanguageScores], folder: P
         for place, system in enumerate(systems):
             found = one.interval(system.name, "rougeL")
             if found is not None:
-                spread = [[found.mean - found.low], [found.high - found.mean]]
                 look = {**style(place), "linestyle": "none"}
-                axis.errorbar(found.mean, place, xerr=spread, capsize=3, **look)
+                axis.errorbar(found.mean, place, xerr=error_bars([found]), capsize=3, **look)
         lead = one.interval(next(iter(one.tables)), "lead_rougeL")
         if lead is not None:
             axis.axvline(lead.mean, color="black", linestyle=":", label="first words")

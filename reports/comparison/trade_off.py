@@ -11,7 +11,7 @@ from matplotlib import pyplot as plt
 from reports.comparison.cost import Cost
 from reports.comparison.scores import LanguageScores
 from reports.comparison.systems import System
-from reports.figure_style import save_figure, style
+from reports.figure_style import error_bars, save_figure, style
 from reports.section import Section
 
 _COSTS = {
@@ -70,9 +70,8 @@ def _draw_costs(axis: Any, systems: Sequence[System], one: LanguageScores, costs
     for number, system in enumerate(systems):
         value, found = getattr(costs[system.name], key), one.interval(system.name, "rougeL")
         if value is not None and found is not None:
-            spread = [[found.mean - found.low], [found.high - found.mean]]
             look = {**style(number), "linestyle": "none"}
-            axis.errorbar(value, found.mean, yerr=spread, capsize=3, label=system.name, **look)
+            axis.errorbar(value, found.mean, yerr=error_bars([found]), capsize=3, label=system.name, **look)
     axis.set(xlabel=_COSTS[key], ylabel=f"ROUGE-L, {one.language}")
     if key in _LOGARITHMIC:
         axis.set_xscale("log")
@@ -82,10 +81,9 @@ def _draw_costs(axis: Any, systems: Sequence[System], one: LanguageScores, costs
 def _draw_ranks(axis: Any, members: Sequence[System], one: LanguageScores, kind: str, number: int) -> None:
     points = [(_rank(system), one.interval(system.name, "rougeL")) for system in members]
     found = [(rank, interval) for rank, interval in points if interval is not None]
-    below = [interval.mean - interval.low for _, interval in found]
-    above = [interval.high - interval.mean for _, interval in found]
-    places, means = [rank for rank, _ in found], [interval.mean for _, interval in found]
-    axis.errorbar(places, means, yerr=(below, above), capsize=3, label=kind, **style(number))
+    places, intervals = [rank for rank, _ in found], [interval for _, interval in found]
+    means, spread = [interval.mean for interval in intervals], error_bars(intervals)
+    axis.errorbar(places, means, yerr=spread, capsize=3, label=kind, **style(number))
 
 
 def _by_kind(systems: Sequence[System]) -> dict[str, list[System]]:

@@ -1,0 +1,12 @@
+"""The HTML templates of reports."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, Template
+
+
+def html_template(name: str) -> Template:
+    """A file of `templates/`; what is filled in is escaped."""
+    return Environment(loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True).get_template(name)
