@@ -41,7 +41,7 @@ class Acceleration:
         compile: Fuse the kernels of the loss and, without gradient checkpointing, of a block (`torch.compile`, one
             block for all); null is yes on a GPU for which Triton is there. The first steps take about half a minute
             longer, less in later runs.
-        cuda_graphs: Replay forward and backward pass as one launch each, for each shape of batch; null is yes on one
+        cuda_graphs: Replay forward and backward pass as one launch each, for each shape of batch; null is yes on a
             GPU of at least 12 GiB without gradient checkpointing. Holds a step's memory during validation, too.
         loss_chunk: Label tokens whose logits are held at a time; null holds those of the whole batch.
 
@@ -57,13 +57,13 @@ class Acceleration:
         if self.loss_chunk is not None and self.loss_chunk < 1:
             raise ValueError(f"acceleration.loss_chunk {self.loss_chunk} must be at least 1, or null.")
 
-    def resolved(self, device: torch.device, world_size: int, gradient_checkpointing: bool) -> Acceleration:
+    def resolved(self, device: torch.device, gradient_checkpointing: bool) -> Acceleration:
         """The same with every null decided.
 
         Raises:
             ValueError: If compilation or CUDA graphs are asked for where they cannot work.
         """
-        hindrance = _hindrance(device, world_size, gradient_checkpointing)
+        hindrance = _hindrance(device, gradient_checkpointing)
         if self.cuda_graphs and hindrance:
             raise ValueError(f"acceleration.cuda_graphs does not work {hindrance}; set it to null or false.")
         triton = device.type == "cuda" and importlib.util.find_spec("triton") is not None
@@ -163,11 +163,9 @@ def _is_roomy(device: torch.device) -> bool:
     return torch.cuda.get_device_properties(device).total_memory >= _ROOMY_DEVICE
 
 
-def _hindrance(device: torch.device, world_size: int, gradient_checkpointing: bool) -> str:
+def _hindrance(device: torch.device, gradient_checkpointing: bool) -> str:
     if device.type != "cuda":
         return f"on the device {device.type}"
-    if world_size > 1:
-        return f"on {world_size} devices, which exchange gradients during the backward pass"
     return "with gradient checkpointing, which keeps the state of random generators" if gradient_checkpointing else ""
 
 

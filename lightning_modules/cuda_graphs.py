@@ -35,7 +35,10 @@ class GraphedLoss:
         self.function, self.parameters = function, list(parameters)
         self.gradients = [torch.zeros_like(parameter) for parameter in self.parameters]
         self.graphs: dict[tuple[torch.Size, ...], _Graphs] = {}
+        # Warm-up and capture of all shapes share memory: with an own pool, and an own stream, to which a pool's blocks
+        # belong, what a warm-up leaves would be missed by the capture that follows.
         self._pool: Any = None
+        self._stream: Any = None
         self._anchor = torch.zeros((), device=self.parameters[0].device, requires_grad=True)
 
     def __call__(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -65,19 +68,15 @@ class GraphedLoss:
         began = time.perf_counter()
         inputs = [tensor.clone() for tensor in tensors]
         state = torch.cuda.get_rng_state(inputs[0].device)
-        # Not `backward`, which would add to the gradients.
-        warm_up(
-            lambda: torch.autograd.grad(self.function(*inputs)[0], self.parameters, allow_unused=True), _WARM_UP_STEPS
-        )
+        self._warm_up(inputs)
         forward, backward = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
-        with torch.cuda.graph(forward, pool=self._pool):
+        with self._captured(forward):
             loss, further = self.function(*inputs)
-        self._pool = forward.pool()
         upstream = torch.ones_like(loss)
         held = [parameter.grad for parameter in self.parameters]
         for parameter, buffer in zip(self.parameters, self.gradients, strict=True):
             parameter.grad = buffer
-        with torch.cuda.graph(backward, pool=self._pool):
+        with self._captured(backward):
             loss.backward(upstream)
         for parameter, gradient in zip(self.parameters, held, strict=True):
             parameter.grad = gradient
@@ -90,13 +89,34 @@ class GraphedLoss:
         )
         return _Graphs(forward, backward, inputs, loss.detach(), further.detach(), upstream)
 
+    def _warm_up(self, inputs: Sequence[torch.Tensor]) -> None:
+        if self._pool is None:
+            self._pool, self._stream = torch.cuda.MemPool(), torch.cuda.Stream(inputs[0].device)
 
-def warm_up(step: Callable[[], object], times: int) -> None:
+        def step() -> None:
+            # Not `backward`, which would add to the gradients.
+            torch.autograd.grad(self.function(*inputs)[0], self.parameters, allow_unused=True)
+
+        # A thread of the backward pass's own would take its memory elsewhere.
+        with torch.cuda.use_mem_pool(self._pool), torch.autograd.set_multithreading_enabled(False):
+            warm_up(step, _WARM_UP_STEPS, self._stream)
+
+    def _captured(self, graph: torch.cuda.CUDAGraph) -> torch.cuda.graph:
+        # Other threads, such as those that load data or watch over other devices, may go on using the device.
+        return torch.cuda.graph(graph, pool=self._pool.id, stream=self._stream, capture_error_mode="thread_local")
+
+
+def warm_up(step: Callable[[], object], times: int, stream: torch.cuda.Stream | None = None) -> None:
     """Runs what is to be captured: compilers and libraries set themselves up in their first calls.
 
-    On a stream of its own, as a capture has (PyTorch, "CUDA semantics", section "Whole-network capture").
+    Not on the current stream, as in a capture (PyTorch, "CUDA semantics", section "Whole-network capture").
+
+    Args:
+        step: What is to be captured.
+        times: How often it runs.
+        stream: Where; null is a new one.
     """
-    stream = torch.cuda.Stream()
+    stream = stream or torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
         for _ in range(times):

@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 
 from datamodules.pieces import KEPT_KEY
 from lightning_modules.acceleration import Acceleration, BatchLoss
-from lightning_modules.across_devices import sum_over_devices
+from lightning_modules.across_devices import average_gradients, sum_over_devices
 from lightning_modules.adaptation import (
     ParameterCount,
     count_parameters,
@@ -125,6 +125,8 @@ class TrainingModule(L.LightningModule):
         """Checks that checkpointing is on, and lets the current optimizer settings win over a checkpoint's."""
         if self.gradient_checkpointing:
             require_gradient_checkpointing(self.model)
+        if self.averages_gradients:
+            self.trainer.strategy.model.require_backward_grad_sync = False  # type: ignore[union-attr]
         if self._resumed:
             changed = apply_current_settings(self.optimizers(use_pl_optimizer=False), self.lr_schedulers())  # type: ignore[arg-type]
             for name, (before, now) in changed.items():
@@ -137,7 +139,7 @@ class TrainingModule(L.LightningModule):
     @cached_property
     def batch_loss(self) -> BatchLoss:
         """Gives the loss of a batch: scalar, and (B, T) of its labels."""
-        settings = self.acceleration.resolved(self.device, self.trainer.world_size, self.gradient_checkpointing)
+        settings = self.acceleration.resolved(self.device, self.gradient_checkpointing)
         return BatchLoss(self.model, self.model.get_output_embeddings().weight, settings, self.label_smoothing)
 
     def forward(self, batch: SummarizationBatch) -> torch.Tensor:
@@ -154,6 +156,17 @@ class TrainingModule(L.LightningModule):
             # Without a row of it NaN, a gap: Lightning would log the loss of an earlier batch again.
             self.log(f"train/loss/{language}", mean, batch_size=1)
         return loss
+
+    @property
+    def averages_gradients(self) -> bool:
+        """Whether devices average their gradients here: PyTorch's DDP would in hooks, which replays do not call."""
+        return self.trainer.world_size > 1 and bool(self.batch_loss.settings.cuda_graphs)
+
+    def backward(self, loss: torch.Tensor, *args: Any, **kwargs: Any) -> None:
+        """Backward pass; before a step of the optimizer all devices have the same gradients."""
+        super().backward(loss, *args, **kwargs)
+        if self.averages_gradients and not self.trainer.fit_loop.epoch_loop._should_accumulate():
+            average_gradients(parameter for parameter in self.model.parameters() if parameter.requires_grad)
 
     @property
     def languages(self) -> list[str]:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+from unittest import mock
 
 import lightning as L
 import pytest
@@ -97,6 +98,9 @@ def assert_same_weights(run: Path, expected: Path) -> None:
 def on_two_devices(root: Path, base: Path, accelerator: str) -> None:
     """What both processes do: Lightning starts this script once more for the second."""
     train(root / "full", base, "full", accelerator, 2)
+    for name, averages in (("hooks", False), ("averaged", True)):  # DDP's own way, and that of CUDA graphs
+        with mock.patch.object(Seq2SeqModule, "averages_gradients", averages):
+            train(root / name, base, "full", accelerator, 2, accumulated=2)
     lora = (root / "lora", base, "lora", accelerator, 2)
     with suppress(Crash):
         train(*lora, crash=(CrashAt(2),))
@@ -147,6 +151,11 @@ def test_accumulated_batches_teach_what_one_large_batch_does(tmp_path, base):
     for accumulated in (1, 4):  # an epoch of one step: all 25 rows, or 8, 8, 8 and 1
         train(tmp_path / f"{accumulated}", base, "full", "cpu", 1, rows=32, accumulated=accumulated)
     assert_same_weights(tmp_path / "4", tmp_path / "1")
+
+
+@pytest.mark.slow
+def test_gradients_averaged_once_a_step_teach_what_ddp_does(two_devices):
+    assert_same_weights(two_devices / "averaged", two_devices / "hooks")
 
 
 @pytest.mark.slow

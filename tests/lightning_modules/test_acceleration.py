@@ -106,26 +106,25 @@ def test_compiled_blocks_give_the_same_gradients_for_every_shape_and_few_version
 
 
 @pytest.mark.parametrize(
-    ("device", "devices", "checkpointing", "expected"),
-    [(CPU, 1, False, False), (GPU, 1, False, True), (GPU, 2, False, False), (GPU, 1, True, False)],
+    ("device", "checkpointing", "expected"), [(CPU, False, False), (GPU, False, True), (GPU, True, False)]
 )
-def test_graphs_are_used_where_they_work(monkeypatch, device, devices, checkpointing, expected):
+def test_graphs_are_used_where_they_work(monkeypatch, device, checkpointing, expected):
     memory = SimpleNamespace(total_memory=16 * 2**30)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: memory)
-    assert Acceleration(compile=False).resolved(device, devices, checkpointing).cuda_graphs is expected
+    assert Acceleration(compile=False).resolved(device, checkpointing).cuda_graphs is expected
     asked = Acceleration(compile=False, cuda_graphs=True)
     if expected:
         memory.total_memory = 6 * 2**30
-        assert not Acceleration(compile=False).resolved(device, devices, checkpointing).cuda_graphs
-        assert asked.resolved(device, devices, checkpointing).cuda_graphs
+        assert not Acceleration(compile=False).resolved(device, checkpointing).cuda_graphs
+        assert asked.resolved(device, checkpointing).cuda_graphs
     else:
         with pytest.raises(ValueError, match=r"cuda_graphs does not work (on|with) .*; set it to null or false"):
-            asked.resolved(device, devices, checkpointing)
+            asked.resolved(device, checkpointing)
 
 
 def test_nothing_is_compiled_for_a_cpu_unless_asked_for():
-    assert Acceleration().resolved(CPU, 1, False).compile is False
-    assert Acceleration(compile=True).resolved(CPU, 1, False).compile is True
+    assert Acceleration().resolved(CPU, False).compile is False
+    assert Acceleration(compile=True).resolved(CPU, False).compile is True
 
 
 def test_blocks_that_are_computed_twice_are_not_compiled(adapted):

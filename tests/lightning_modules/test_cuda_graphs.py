@@ -69,3 +69,18 @@ def test_losses_of_earlier_steps_are_not_overwritten():
     values = [tensor.clone() for tensor in one]
     loss_of(*batch(6, 1))
     assert all(torch.equal(*pair) for pair in zip(one, values, strict=True))
+
+
+def test_captures_of_all_shapes_share_their_memory():
+    layers = nn.Sequential(*[nn.Linear(512, 512) for _ in range(16)]).cuda()
+
+    def loss(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return layers(rows).square().mean(), rows.detach()
+
+    loss_of, reserved = GraphedLoss(loss, list(layers.parameters())), []
+    for rows in (32768, 32760, 30000):  # 16 activations of 64 MiB
+        torch.cuda.empty_cache()
+        loss_of(torch.ones(rows, 512, device="cuda"))[0].backward()
+        reserved.append(torch.cuda.memory_reserved() / 2**20)
+    assert 16 * 64 < reserved[0] < 1.5 * 16 * 64
+    assert reserved[2] < 1.2 * reserved[0]
