@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reports.card_tables import table
-from reports.comparison.quality import digits
 from reports.comparison.runs import Collection, TrainedRun
-from reports.comparison.scores import METRICS
 from reports.comparison.systems import System
 from reports.results import Results
+from reports.score_names import SCORE_NAMES, digits
 from reports.section import Section
 
 
@@ -27,7 +26,7 @@ def runs_section(systems: Sequence[System], collection: Collection) -> Section:
     ]
     head = ["system", "seed", "learning rate", "step", "commit", *languages, "folder"]
     parts = [
-        f"Means of each run's `results.json`: {' / '.join(METRICS.values())} by language.",
+        f"Means of each run's `results.json`: {' / '.join(SCORE_NAMES.values())} by language.",
         table(head, rows),
     ]
     if collection.failed:
@@ -49,7 +48,7 @@ def _results(run: TrainedRun) -> Results:
 def _scores(run: TrainedRun, languages: Sequence[str]) -> list[str]:
     found = [_results(run).languages.get(code, {}) for code in languages]
     return [
-        " / ".join(f"{scores[name].mean:.{digits(name)}f}" for name in METRICS if name in scores) or "–"
+        " / ".join(f"{scores[name].mean:.{digits(name)}f}" for name in SCORE_NAMES if name in scores) or "–"
         for scores in found
     ]
 

@@ -9,9 +9,10 @@ from matplotlib import pyplot as plt
 
 from metrics.significance import Interval
 from reports.card_tables import cell, table
-from reports.comparison.scores import METRICS, LanguageScores, Test
+from reports.comparison.scores import LanguageScores, Test
 from reports.comparison.systems import System
 from reports.figure_style import error_bars, save_figure, style
+from reports.score_names import SCORE_NAMES, digits
 from reports.section import Section
 
 _BEGINNINGS = {"lead": "first words", "lead1": "first sentence", "lead2": "first 2 sentences", "lead3": "first 3"}
@@ -37,7 +38,7 @@ def significance_section(tests: Sequence[Test], reference: str) -> Section:
         [
             one.language,
             one.system,
-            METRICS[one.score],
+            SCORE_NAMES[one.score],
             cell(one.outcome.difference, digits(one.score), signed=True),
             percent(one.outcome.ratio),
             f"{one.outcome.p:.4f}",
@@ -78,18 +79,13 @@ def percent(ratio: Interval | None) -> str:
     return f"{100 * ratio.mean:.1f}% [{100 * ratio.low:.1f}, {100 * ratio.high:.1f}]"
 
 
-def digits(score: str) -> int:
-    """Decimal places that a score is worth."""
-    return 4 if score.startswith("bertscore") else 2
-
-
 def _verdict(test: Test) -> str:
     return f"{'significant' if test.adjusted_p < 0.05 else 'not significant'}, Holm p = {test.adjusted_p:.4f}"
 
 
 def _scores_table(systems: Sequence[System], one: LanguageScores) -> str:
     present = [system for system in systems if system.name in one.tables]
-    named = [score for score in METRICS if any(score in one.tables[system.name] for system in present)]
+    named = [score for score in SCORE_NAMES if any(score in one.tables[system.name] for system in present)]
     rows = [
         [
             f"**{system.name}**" if system.is_reference else system.name,
@@ -104,7 +100,7 @@ def _scores_table(systems: Sequence[System], one: LanguageScores) -> str:
         if any(found):
             shown = (cell(score, digits(name)) for name, score in zip(named, found, strict=True))
             rows.append([f"*{title} of the article*", "", "", *shown])
-    return table(["system", "trained on", "seeds", *(METRICS[score] for score in named)], rows)
+    return table(["system", "trained on", "seeds", *(SCORE_NAMES[score] for score in named)], rows)
 
 
 def _with_deviation(one: LanguageScores, system: str, score: str) -> str:
