@@ -105,7 +105,7 @@ def _marked(example: Example) -> dict[str, list[MarkedPiece]]:
 def _markdown(example: Example, score: str) -> str:
     first = _any(example)
     lines = [
-        f"**{plain(first['id'])}** {plain(_opening(first['article']))}",
+        f"**{plain(first['id'])}** {plain(opening(first['article']))}",
         f"- reference: {plain(first['reference'])}",
     ]
     for name, pieces in _marked(example).items():
@@ -131,7 +131,7 @@ def _html(example: Example, score: str) -> str:
     cells = "".join(f"<tr><th>{name}</th>{cell}{text}</td></tr>" for name, text in rows)
     lang = escape(first["language"])
     return (
-        f"<p><strong>{escape(first['id'])}</strong> {escape(_opening(first['article']))}</p>"
+        f"<p><strong>{escape(first['id'])}</strong> {escape(opening(first['article']))}</p>"
         f'<table lang="{lang}">{cells}</table>'
     )
 
@@ -143,7 +143,8 @@ def _html_piece(piece: MarkedPiece) -> str:
     return f'<span style="{"; ".join(styles)}">{escape(piece.text)}</span>' if styles else escape(piece.text)
 
 
-def _opening(article: str) -> str:
+def opening(article: str) -> str:
+    """The first words of an article, in one line."""
     text = " ".join(article.split())
     return text if len(text) <= _ARTICLE_CHARACTERS else text[:_ARTICLE_CHARACTERS].rsplit(" ", 1)[0] + " …"
 

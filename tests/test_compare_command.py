@@ -125,7 +125,7 @@ def test_report_passes_its_arguments_on_and_prints_what_it_wrote(tmp_path, capsy
 
     def write_report(*arguments):
         asked.append(arguments)
-        return Path("a.html"), Path("a.md")
+        return [Path("a.html"), Path("a.md")]
 
     monkeypatch.setattr("compare.write_report", write_report)
     monkeypatch.setattr("compare.summary_sections", lambda attention: [attention])

@@ -111,7 +111,10 @@ def test_costs_are_derived_from_what_was_logged(study, report):
     assert found.weights_mib == 4 * 1000 / 2**20
     assert found.checkpoint_mib == 1
     assert found.peak_memory_gib is None
-    assert row(section(report, "Costs"), "r4")[6:8] == ["50.0", "100.0"]
+    text = section(report, "Costs")
+    named = dict(zip(row(text, "system"), row(text, "r4"), strict=True))
+    assert (named["articles/s"], named["summaries/s"]) == ("50.0", "100.0")
+    assert "peak GiB, training" not in named  # nobody recorded any: a column of dashes
 
 
 def test_steps_to_a_quality_are_those_of_the_first_validation_that_has_it(report):
@@ -132,6 +135,11 @@ def test_languages_of_outputs_are_identified(tmp_path):
 def test_failures_and_further_sections_are_in_the_report(report):
     assert "### Failed: 1" in section(report, "Runs")
     assert section(report, "Further").strip() == "3 systems"
+
+
+def test_slides_and_examples_lie_beside_the_page(report):
+    assert (report / "slides.pdf").read_bytes().startswith(b"%PDF")
+    assert "## tr: in the middle" in (report / "demo_examples.md").read_text(encoding="utf-8")
 
 
 def test_page_needs_no_other_file_and_has_every_section(report):
