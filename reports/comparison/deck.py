@@ -8,6 +8,7 @@ from typing import Any
 
 from metrics.significance import Interval
 from reports.card_tables import UNKNOWN, cell
+from reports.comparison.architectures import TITLE, architecture_rows, architectures_note
 from reports.comparison.cost import cost_rows, machines
 from reports.comparison.demo_examples import DIFFERENT, SCORE, telling_examples
 from reports.comparison.findings import Findings
@@ -24,22 +25,29 @@ _SMALL = 100_000_000
 _SHOWN = 4  # systems of an example
 
 
-def write_deck(findings: Findings, sections: Sequence[Section], folder: Path) -> Path:
+def write_deck(
+    findings: Findings, sections: Sequence[Section], folder: Path, architectures: dict[str, Any] | None = None
+) -> Path:
     """Writes `slides.pdf` into the folder that holds the sections' pictures; returns its path."""
-    return write_slides(findings.title, comparison_slides(findings, sections, folder), folder / "slides.pdf")
+    slides = comparison_slides(findings, sections, folder, architectures)
+    return write_slides(findings.title, slides, folder / "slides.pdf")
 
 
-def comparison_slides(findings: Findings, sections: Sequence[Section], folder: Path) -> list[Slide]:
+def comparison_slides(
+    findings: Findings, sections: Sequence[Section], folder: Path, architectures: dict[str, Any] | None = None
+) -> list[Slide]:
     """The slides.
 
     Args:
         findings: What they say.
         sections: Of the page.
         folder: What the paths of the sections' pictures are relative to.
+        architectures: From `read_architectures`.
     """
     by_title = {section.title: section for section in sections}
     pictured = [_picture(by_title[title], folder) for title in _PICTURES if title in by_title]
-    slides = [_question(findings), _data(findings), _quality(findings), _kept(findings), _costs(findings), *pictured]
+    slides = [_question(findings), _data(findings), _quality(findings), _kept(findings), _costs(findings)]
+    slides += [*_architectures(architectures), *pictured]
     slides += [_languages(findings), *_examples(findings), _limits(findings)]
     return [slide for slide in slides if slide is not None]
 
@@ -126,6 +134,13 @@ def _costs(findings: Findings) -> Slide:
     warning = " Not all ran on the same kind of machine: times cannot be compared." * (len(found) > 1)
     note = f"Measured on {'; '.join(found)}.{warning} Memory is that of a GPU's tensors. Weights: what an export takes."
     return Slide("What each costs", table=table, note=note)
+
+
+def _architectures(found: dict[str, Any] | None) -> list[Slide]:
+    if found is None:
+        return []
+    table = tuple(tuple(row) for row in architecture_rows(found))
+    return [Slide(TITLE, table=table, note=architectures_note(found))]
 
 
 def _languages(findings: Findings) -> Slide | None:

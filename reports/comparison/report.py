@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
+from reports.comparison.architectures import architectures_section, read_architectures
 from reports.comparison.cost import cost_section
 from reports.comparison.data import data_section
 from reports.comparison.deck import write_deck
@@ -24,7 +26,11 @@ SectionMaker = Callable[[Sequence[System], Path], Section | None]
 
 
 def write_report(
-    folders: Sequence[Path], output: Path, reference: str | None = None, further: Sequence[SectionMaker] = ()
+    folders: Sequence[Path],
+    output: Path,
+    reference: str | None = None,
+    further: Sequence[SectionMaker] = (),
+    architectures: Path | None = None,
 ) -> list[Path]:
     """Compares all tested runs under some folders.
 
@@ -33,26 +39,32 @@ def write_report(
         output: Folder to write `report.html`, `report.md`, `slides.pdf`, `demo_examples.md` and `figures/` into.
         reference: What the others are tested against; see `systems.group`.
         further: Makers of sections that stand before the list of runs.
+        architectures: Result of benchmarks/adaptation_cost.py, to stand beside the costs.
 
     Returns:
         Paths of the four files, in this order.
 
     Raises:
-        ValueError: If no run was tested, the runs are of different data, or the reference is unknown.
+        ValueError: If no run was tested, the runs are of different data, the reference is unknown, or the result of
+            the benchmark is none.
     """
+    measured = None if architectures is None else read_architectures(architectures)
     findings = find(folders, reference)
-    sections = _sections(findings, output, further)
+    sections = _sections(findings, output, further, measured)
     page = write_page(findings.title, sections, output)
-    return [*page, write_deck(findings, sections, output), write_demo_examples(findings, output)]
+    return [*page, write_deck(findings, sections, output, measured), write_demo_examples(findings, output)]
 
 
-def _sections(findings: Findings, output: Path, further: Sequence[SectionMaker]) -> list[Section]:
+def _sections(
+    findings: Findings, output: Path, further: Sequence[SectionMaker], measured: dict[str, Any] | None
+) -> list[Section]:
     systems, scores, tests, costs = findings.systems, findings.scores, findings.tests, findings.costs
     sections = [
         headline_section(tests, systems, findings.question),
         quality_section(systems, scores, output),
         significance_section(tests, findings.reference.name),
         cost_section(systems, costs),
+        None if measured is None else architectures_section(measured),
         trade_off_section(systems, scores, costs, output),
         rank_section(systems, scores, output),
         learning_rates_section(findings.collection.tries, output),
