@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from metrics.significance import Interval
 from reports.card_tables import UNKNOWN, cell
 from reports.comparison.architectures import TITLE, architecture_rows, architectures_note
 from reports.comparison.cost import cost_rows, machines
 from reports.comparison.demo_examples import DIFFERENT, SCORE, telling_examples
 from reports.comparison.findings import Findings
 from reports.comparison.languages import right_language
-from reports.comparison.quality import percent
-from reports.score_names import SCORE_NAMES, digits
+from reports.comparison.quality import percent, quality_rows
+from reports.score_names import SCORE_NAMES
 from reports.section import Section
 from reports.side_by_side import Example
 from reports.slides import Slide, write_slides
@@ -88,22 +87,9 @@ def _data(findings: Findings) -> Slide | None:
 
 
 def _quality(findings: Findings) -> Slide:
-    """A row for each language and system, then the articles' first words."""
-    named = [
-        score for score in SCORE_NAMES if any(score in own for one in findings.scores for own in one.tables.values())
-    ]
-    rows = []
-    for one in findings.scores:
-        present = [system for system in findings.systems if system.name in one.tables]
-        for system in present:
-            found = {score: one.interval(system.name, score) for score in named}
-            rows.append((one.language, system.name, str(len(system.runs)), *_cells(found)))
-        lead = {score: one.interval(present[0].name, f"lead_{score}") for score in named}
-        if any(lead.values()):
-            rows.append((one.language, "(first words of the article)", "", *_cells(lead)))
-    head = ("language", "system", "seeds", *(SCORE_NAMES[score] for score in named))
+    table = tuple(tuple(row) for row in quality_rows(findings.systems, findings.scores))
     note = "Test scores with 95% intervals over articles and seeds; of one seed, over articles alone."
-    return Slide("Quality by language", table=(head, *rows), note=note)
+    return Slide("Quality by language", table=table, note=note)
 
 
 def _kept(findings: Findings) -> Slide | None:
@@ -205,10 +191,6 @@ def _limits(findings: Findings) -> Slide:
     if failed or left_out:
         points.append(f"Runs that failed: {failed}; not compared: {left_out}. The report names them.")
     return Slide("What this does not show", tuple(points))
-
-
-def _cells(found: dict[str, Interval | None]) -> tuple[str, ...]:
-    return tuple(cell(interval, digits(score)) for score, interval in found.items())
 
 
 def _score(row: dict[str, Any]) -> str:

@@ -72,6 +72,22 @@ def headline_section(tests: Sequence[Test], systems: Sequence[System], question:
     return Section("In short", "\n\n".join(part for part in (question, opening, "\n".join(lines)) if part))
 
 
+def quality_rows(systems: Sequence[System], scores: Sequence[LanguageScores]) -> list[list[str]]:
+    """One table of all languages: a head, and a row for each system; then the articles' first words."""
+    named = [score for score in SCORE_NAMES if any(score in own for one in scores for own in one.tables.values())]
+    rows = [["language", "system", "seeds", *(SCORE_NAMES[score] for score in named)]]
+    for one in scores:
+        present = [system for system in systems if system.name in one.tables]
+        for system in present:
+            found = (cell(one.interval(system.name, score), digits(score)) for score in named)
+            rows.append([one.language, system.name, str(len(system.runs)), *found])
+        lead = {score: one.interval(present[0].name, f"lead_{score}") for score in named}
+        if any(lead.values()):
+            shown = (cell(interval, digits(score)) for score, interval in lead.items())
+            rows.append([one.language, "(first words of the article)", "", *shown])
+    return rows
+
+
 def percent(ratio: Interval | None) -> str:
     """A ratio in percent with its interval."""
     if ratio is None:
