@@ -35,7 +35,9 @@ def cell(interval: Interval | None, digits: int = 2, signed: bool = False) -> st
     if interval is None:
         return "–"
     kind = f"{'+' * signed}.{digits}f"
-    return f"{interval.mean:{kind}} [{interval.low:{kind}}, {interval.high:{kind}}]"
+    # 0.0 makes of -0.0, which rounding leaves, 0.0.
+    mean, low, high = (f"{round(value, digits) + 0.0:{kind}}" for value in (interval.mean, interval.low, interval.high))
+    return f"{mean} [{low}, {high}]"
 
 
 def left_out(splits: Iterable[dict[str, Any]]) -> str:

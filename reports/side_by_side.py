@@ -14,6 +14,7 @@ from typing import Any
 from reports.markdown_text import plain
 from reports.page import write_page
 from reports.prediction_files import Predictions, add_prediction_arguments, read_named
+from reports.score_names import SCORE_NAMES
 from reports.section import Section
 from reports.significance import Rows, by_name
 from reports.word_differences import MarkedPiece, marked_pieces
@@ -51,7 +52,7 @@ def common_examples(runs: Predictions) -> list[Example]:
 
 
 def best_and_worst(examples: Sequence[Example], score: str, count: int) -> dict[str, list[Example]]:
-    """Examples of each language with the greatest and the least mean score over the runs, `best LANGUAGE` first.
+    """Examples of each language with the greatest and the least mean score over the runs, best first.
 
     Raises:
         ValueError: If a summary has no such score, or `count` is below 1.
@@ -61,13 +62,13 @@ def best_and_worst(examples: Sequence[Example], score: str, count: int) -> dict[
     lacking = [row for one in examples for row in one.values() if row["scores"].get(score) is None]
     if lacking:
         raise ValueError(f"{len(lacking)} summaries have no score {score!r}; files of `predict` have none, use `test`.")
-    found = {}
+    found, named = {}, SCORE_NAMES.get(score, score)
     for language in sorted({_any(one)["language"] for one in examples}):
         own = [one for one in examples if _any(one)["language"] == language]
         ranked = sorted(own, key=lambda one: _mean(one, score), reverse=True)
         best = ranked[:count]
-        found[f"best by {score}, {language}"] = best
-        found[f"worst by {score}, {language}"] = ranked[len(best) :][-count:][::-1]
+        found[f"{language}: best by {named}"] = best
+        found[f"{language}: worst by {named}"] = ranked[len(best) :][-count:][::-1]
     return {title: chosen for title, chosen in found.items() if chosen}
 
 
@@ -151,7 +152,7 @@ def opening(article: str) -> str:
 
 def _score(row: dict[str, Any], score: str) -> str:
     value = row["scores"].get(score)
-    return "" if value is None else f" ({score} {value:.1f})"
+    return "" if value is None else f" ({SCORE_NAMES.get(score, score)} {value:.1f})"
 
 
 def _mean(example: Example, score: str) -> float:

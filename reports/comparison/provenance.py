@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from reports.card_tables import table
 from reports.comparison.runs import Collection, TrainedRun
@@ -15,18 +17,20 @@ from reports.section import Section
 def runs_section(systems: Sequence[System], collection: Collection) -> Section:
     """Every run with its own `results.json`, then failures and what was left out."""
     languages = sorted({code for system in systems for run in system.runs for code in _results(run).counts})
+    folders = [run.folder.resolve() for system in systems for run in system.runs]
+    root = Path(os.path.commonpath([folder.parent for folder in folders]))
     rows = [
         [
             *(system.name, run.seed, _rate(run), _results(run).model.get("step"), _commit(run)),
             *_scores(run, languages),
-            f"`{run.folder}`",
+            f"`{run.folder.resolve().relative_to(root)}`",
         ]
         for system in systems
         for run in system.runs
     ]
     head = ["system", "seed", "learning rate", "step", "commit", *languages, "folder"]
     parts = [
-        f"Means of each run's `results.json`: {' / '.join(SCORE_NAMES.values())} by language.",
+        f"Means of each run's `results.json`: {' / '.join(SCORE_NAMES.values())} by language. Folders lie in `{root}`.",
         table(head, rows),
     ]
     if collection.failed:

@@ -67,7 +67,7 @@ def _sections(
         None if measured is None else architectures_section(measured),
         trade_off_section(systems, scores, costs, output),
         rank_section(systems, scores, output),
-        learning_rates_section(findings.collection.tries, output),
+        learning_rates_section(findings.collection.tries, systems, output),
         curves_section(systems, output),
         convergence_section(systems),
         language_section(systems, scores),

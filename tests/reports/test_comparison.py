@@ -16,6 +16,7 @@ from reports.comparison.report import write_report
 from reports.comparison.runs import collect
 from reports.comparison.scores import scores_by_language, significance
 from reports.comparison.systems import group
+from reports.comparison.training import learning_rates_section
 from reports.page import write_page
 from reports.section import Section
 
@@ -101,6 +102,15 @@ def test_differences_ratios_and_p_values_are_paired(study, report):
 def test_chosen_rates_are_those_with_the_best_validation(report):
     cells = row(section(report, "Learning rates"), "r16")
     assert cells[1:4] == ["2", "0.001", "yes"]
+
+
+def test_the_same_cell_of_two_studies_is_not_mixed_up(tmp_path):
+    for study, means in (("one", (30, 20)), ("two", (10, 15))):
+        for rate, mean in zip((1e-3, 1e-2), means, strict=True):
+            write_study_folder(tmp_path / study, study, "full", 0, rate, rouge=rouge(mean))
+    found = collect([tmp_path])
+    text = learning_rates_section(found.tries, group(found.runs), tmp_path / "out").markdown
+    assert (row(text, "one full")[2], row(text, "two full")[2]) == ("0.001", "0.01")
 
 
 def test_costs_are_derived_from_what_was_logged(study, report):
