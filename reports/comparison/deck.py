@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from reports.card_tables import UNKNOWN, cell
+from reports.card_tables import cell
 from reports.comparison.architectures import TITLE, architecture_rows, architectures_note
 from reports.comparison.cost import cost_rows, machines
+from reports.comparison.data import data_rows
 from reports.comparison.demo_examples import DIFFERENT, SCORE, telling_examples
 from reports.comparison.findings import Findings
 from reports.comparison.languages import right_language
@@ -65,25 +66,9 @@ def _question(findings: Findings) -> Slide:
 
 
 def _data(findings: Findings) -> Slide | None:
-    """Rows used of each corpus."""
-    corpora: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
-    runs = [run for system in findings.systems for run in system.runs]
-    for split in (split for run in runs for split in run.splits):
-        corpora.setdefault((split["language"], split["source"]), {}).setdefault(split["split"], split)
-    if not corpora:
-        return None
-    sources = (
-        source for run in runs for source in run.configuration.get("data", {}).get("init_args", {}).get("sources", [])
-    )
-    licences = {(one["language"], one["path"]): one.get("licence") for one in sources}
-    head = ("language", "corpus", "licence", "train", "validation", "test", "article tokens", "summary tokens")
-    rows = []
-    for (language, source), splits in sorted(corpora.items()):
-        counts = (f"{splits[name]['kept']:,}" if name in splits else "–" for name in ("train", "validation", "test"))
-        any_split = splits.get("train") or next(iter(splits.values()))
-        medians = (f"{any_split[kind]['percentiles']['p50']:,}" for kind in ("source_tokens", "target_tokens"))
-        rows.append((language, Path(source).name, licences.get((language, source)) or UNKNOWN, *counts, *medians))
-    return Slide("Data", table=(head, *rows), note="Rows that were used; medians of the tokens before cutting.")
+    table = tuple(tuple(row) for row in data_rows(findings.systems))
+    note = "Rows that were used; medians of the tokens before cutting."
+    return Slide("Data", table=table, note=note) if len(table) > 1 else None
 
 
 def _quality(findings: Findings) -> Slide:
