@@ -37,7 +37,7 @@ def data_section(systems: Sequence[System], scores: Sequence[LanguageScores], fo
 
 
 def data_rows(systems: Sequence[System]) -> list[list[str]]:
-    """A head, and a row for each corpus: rows used of each part, and median lengths; licences where one was recorded."""
+    """A head, and a row for each corpus: rows used of each part, median lengths, and licences if any was recorded."""
     runs = [run for system in systems for run in system.runs]
     corpora: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
     for split in (split for run in runs for split in run.splits):
