@@ -19,9 +19,9 @@ from reports.section import Section
 from reports.significance import Rows, by_name
 from reports.word_differences import MarkedPiece, marked_pieces
 
-# Blue behind words of the reference and a dotted line under new ones: told apart without colours, too.
+# Light blue, grey on paper, behind words of the reference, and a dotted line under new ones.
 _STYLES = {
-    "reference": "background: #cfe3f5",
+    "reference": "background: #cfe3f5; print-color-adjust: exact",
     "new": "border-bottom: 2px dotted #b34700",
 }
 _ARTICLE_CHARACTERS = 400
@@ -86,7 +86,7 @@ def side_by_side_section(examples: Mapping[str, Sequence[Example]], score: str) 
     markdown = [legend.format("**bold**", plain(names[0]), "_in italics_")]
     spans = [
         f'<span style="{style}">{word}</span>'
-        for style, word in ((_STYLES["reference"], "blue"), (_STYLES["new"], "underlined"))
+        for style, word in ((_STYLES["reference"], "shaded"), (_STYLES["new"], "underlined"))
     ]
     html = [f"<p>{legend.format(spans[0], escape(names[0]), spans[1])}</p>"]
     for title, chosen in examples.items():

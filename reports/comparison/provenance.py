@@ -30,7 +30,7 @@ def runs_section(systems: Sequence[System], collection: Collection) -> Section:
     ]
     head = ["system", "seed", "learning rate", "step", "commit", *languages, "folder"]
     parts = [
-        f"Means of each run's `results.json`: {' / '.join(SCORE_NAMES.values())} by language. Folders lie in `{root}`.",
+        f"Means of each run's `results.json`: {' / '.join(_named(systems))} by language. Folders lie in `{root}`.",
         table(head, rows),
     ]
     if collection.failed:
@@ -42,6 +42,12 @@ def runs_section(systems: Sequence[System], collection: Collection) -> Section:
         lines = "\n".join(f"- {reason}" for reason in collection.left_out)
         parts.append(f"### Not compared: {len(collection.left_out)}\n\n{lines}")
     return Section("Runs", "\n\n".join(parts))
+
+
+def _named(systems: Sequence[System]) -> list[str]:
+    """The scores that any run has."""
+    tables = [scores for system in systems for run in system.runs for scores in _results(run).languages.values()]
+    return [title for name, title in SCORE_NAMES.items() if any(name in scores for scores in tables)]
 
 
 def _results(run: TrainedRun) -> Results:
