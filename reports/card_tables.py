@@ -50,7 +50,7 @@ def left_out(splits: Iterable[dict[str, Any]]) -> str:
     for split in splits:
         for reason, count in (split["problems"] | {"over limit": split["over_limit"]}).items():
             counts[reason] = counts.get(reason, 0) + count
-    return ", ".join(f"{reason} {count:,}" for reason, count in counts.items() if count) or "none"
+    return ", ".join(f"{reason.replace('_', ' ')} {count:,}" for reason, count in counts.items() if count) or "none"
 
 
 def quality_table(results: Results) -> str:

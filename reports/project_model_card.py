@@ -98,7 +98,7 @@ def _provenance(environment: dict[str, Any]) -> str:
 def _study(findings: Findings) -> str:
     head, *rows = quality_rows(findings.systems, findings.scores)
     costs, *spent = cost_rows(findings.systems, findings.costs)
-    summary = headline_section(findings.tests, findings.systems, findings.question).markdown
+    summary = headline_section(findings.tests, findings.systems, findings.scores, findings.question).markdown
     return (
         f"{summary}\n\nTest scores with 95% intervals over articles and seeds:\n\n"
         f"{table(head, rows)}\n\nCosts:\n\n{table(costs, spent)}"

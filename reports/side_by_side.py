@@ -81,7 +81,7 @@ def side_by_side_section(examples: Mapping[str, Sequence[Example]], score: str) 
     """
     names = list(next(iter(next(iter(examples.values())))))
     legend = (
-        "Words that match the reference in order are {}; words that the summary of {} has not at that place are {}."
+        "Words that match the reference in order are {}; words that {} does not have at that place are {}."
     )
     markdown = [legend.format("**bold**", plain(names[0]), "_in italics_")]
     spans = [

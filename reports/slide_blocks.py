@@ -9,7 +9,7 @@ from reports.text_layout import line_height, text_width, wrapped
 
 Table = Sequence[Sequence[str]]
 POINT_SIZES = (20.0, 18.0, 16.0, 14.0, 12.0)
-TABLE_SIZES = (16.0, 14.0, 13.0, 12.0, 11.0, 10.0)
+TABLE_SIZES = (18.0, 16.0, 14.0, 13.0, 12.0, 11.0, 10.0)
 _INDENT = 0.3  # inches, of a point behind its bullet
 _GAP = 0.35  # of a line, between points and around the rows of a table
 _COLUMN_GAP = 1.6  # widths of a letter

@@ -13,7 +13,7 @@ from reports.comparison.data import data_rows
 from reports.comparison.demo_examples import DIFFERENT, SCORE, telling_examples
 from reports.comparison.findings import Findings
 from reports.comparison.languages import right_language
-from reports.comparison.quality import percent, quality_rows
+from reports.comparison.quality import lead_warnings, percent, quality_rows
 from reports.score_names import SCORE_NAMES
 from reports.section import Section
 from reports.side_by_side import Example
@@ -173,6 +173,7 @@ def _limits(findings: Findings) -> Slide:
             f"A model of {total / 1e6:.1f} million parameters shows how the methods compare on it, and that the "
             "machinery works; it cannot tell what adapters keep of full fine-tuning on mT5-small or larger models."
         )
+    points += lead_warnings(findings.systems, findings.scores)
     if failed or left_out:
         points.append(f"Runs that failed: {failed}; not compared: {left_out}. The report names them.")
     return Slide("What this does not show", tuple(points))

@@ -60,7 +60,7 @@ def _sections(
 ) -> list[Section]:
     systems, scores, tests, costs = findings.systems, findings.scores, findings.tests, findings.costs
     sections = [
-        headline_section(tests, systems, findings.question),
+        headline_section(tests, systems, scores, findings.question),
         quality_section(systems, scores, output),
         significance_section(tests, findings.reference.name),
         cost_section(systems, costs),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib import pyplot as plt
+from matplotlib.ticker import EngFormatter, LogLocator
 
 from reports.comparison.cost import Cost
 from reports.comparison.scores import LanguageScores
@@ -75,6 +76,9 @@ def _draw_costs(axis: Any, systems: Sequence[System], one: LanguageScores, costs
     axis.set(xlabel=_COSTS[key], ylabel=f"ROUGE-L, {one.language}")
     if key in _LOGARITHMIC:
         axis.set_xscale("log")
+        axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+        axis.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axis.minorticks_off()
     axis.grid(alpha=0.3)
 
 

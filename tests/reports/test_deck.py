@@ -10,6 +10,9 @@ from fake_runs import scores, write_run
 from reports.comparison.deck import comparison_slides
 from reports.comparison.demo_examples import telling_examples, verdict, write_demo_examples
 from reports.comparison.findings import Findings, find
+from reports.comparison.quality import lead_warnings
+from reports.comparison.scores import LanguageScores
+from reports.comparison.systems import System
 from reports.section import Section
 from reports.slides import Slide
 
@@ -64,6 +67,20 @@ def test_numbers_on_slides_are_those_of_the_runs(findings):
     assert kept[2].startswith(f"{100 * np.mean(runs) / np.mean(best):.1f}% [")
     assert ("tr", "news.tr.jsonl", "100", "100", "100", "100", "100") in slide(findings, "Data").table
     assert slide(findings, "crosses").table[2][1] == "tr"
+
+
+def test_it_is_said_where_a_cut_would_do(findings):
+    assert lead_warnings(findings.systems, findings.scores) == []
+    low = LanguageScores("tr", ["1"], {"a": _table(4.0), "b": _table(6.0)}, 0)
+    systems = [System(name, findings.systems[0].runs) for name in ("a", "b")]
+    (warning,) = lead_warnings(systems, [low])
+    assert "first words (5.00 in ROUGE-L)" in warning and warning.endswith("better than a: a cut would do.")
+    (warning,) = lead_warnings(systems[:1], [LanguageScores("tr", ["1"], {"a": _table(4.0)}, 0)])
+    assert "every system" in warning
+
+
+def _table(score: float) -> dict:
+    return {"rougeL": np.array([[score]]), "lead_rougeL": np.array([[5.0]])}
 
 
 def test_pictures_are_those_of_the_sections(findings):

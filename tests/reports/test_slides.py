@@ -66,7 +66,7 @@ def test_little_text_is_set_in_larger_letters_than_much():
     few, many = ({line.size for one in point_blocks((LONG,) * count, 12, 5) for line in one.lines} for count in (1, 9))
     assert (few, min(many) < 20) == ({20.0}, True)
     narrow, wide = (table_blocks((HEAD, ("x" * count,) * 5), 12, 5)[0].lines[0].size for count in (3, 25))
-    assert narrow == 16 > wide
+    assert narrow == 18 > wide
 
 
 def test_a_line_is_no_wider_than_asked_for_and_long_words_are_broken():
