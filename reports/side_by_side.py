@@ -80,9 +80,7 @@ def side_by_side_section(examples: Mapping[str, Sequence[Example]], score: str) 
         score: Shown beside each summary, where it has it.
     """
     names = list(next(iter(next(iter(examples.values())))))
-    legend = (
-        "Words that match the reference in order are {}; words that {} does not have at that place are {}."
-    )
+    legend = "Words that match the reference in order are {}; words that {} does not have at that place are {}."
     markdown = [legend.format("**bold**", plain(names[0]), "_in italics_")]
     spans = [
         f'<span style="{style}">{word}</span>'

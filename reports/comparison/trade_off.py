@@ -75,11 +75,19 @@ def _draw_costs(axis: Any, systems: Sequence[System], one: LanguageScores, costs
             axis.errorbar(value, found.mean, yerr=error_bars([found]), capsize=3, label=system.name, **look)
     axis.set(xlabel=_COSTS[key], ylabel=f"ROUGE-L, {one.language}")
     if key in _LOGARITHMIC:
-        axis.set_xscale("log")
-        axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
-        axis.xaxis.set_major_formatter(EngFormatter(sep=""))
-        axis.minorticks_off()
+        _draw_decades(axis)
+    else:
+        axis.set_xlim(left=0)  # what is twice as long looks it
     axis.grid(alpha=0.3)
+
+
+def _draw_decades(axis: Any) -> None:
+    """Makes the horizontal axis logarithmic, with so many short labels that some are there and none overlap."""
+    axis.set_xscale("log")
+    left, right = axis.get_xlim()
+    axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0) if right > 10 * left else (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)))
+    axis.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axis.minorticks_off()
 
 
 def _draw_ranks(axis: Any, members: Sequence[System], one: LanguageScores, kind: str, number: int) -> None:
