@@ -77,7 +77,7 @@ def _draw_costs(axis: Any, systems: Sequence[System], one: LanguageScores, costs
     if key in _LOGARITHMIC:
         _draw_decades(axis)
     else:
-        axis.set_xlim(left=0)  # what is twice as long looks it
+        axis.set_xlim(0, 1.05 * axis.get_xlim()[1])  # what is twice as long looks it
     axis.grid(alpha=0.3)
 
 
