@@ -33,13 +33,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run.add_argument("--devices", nargs="+", help="CUDA devices; one named twice runs two at a time; default: all")
     run.add_argument("--dry-run", action="store_true", help="check and print the runs, start none")
     run.set_defaults(command=_run)
-    report = commands.add_parser("report", help="compare finished runs: one HTML page, and the same as Markdown")
+    report = commands.add_parser(
+        "report", help="compare finished runs: an HTML page, the same as Markdown, slides, examples"
+    )
     report.add_argument("folders", type=Path, nargs="+", help="folders of studies, of runs, or above them")
     report.add_argument(
         "--output", type=Path, default=Path("runs/reports"), help="folder to write; default: runs/reports"
     )
     report.add_argument("--reference", help="what the others are tested against, by its name in the report")
     report.add_argument("--attention", type=Path, help="folder of record_attention.py, to show what models looked at")
+    report.add_argument(
+        "--architectures", type=Path, metavar="JSON", help="of benchmarks/adaptation_cost.py, shown beside the costs"
+    )
     report.set_defaults(command=_report)
     options = parser.parse_args(arguments)
     return options.command(options)
@@ -94,7 +99,8 @@ def _print_matrix(study: Study, output: Path) -> None:
 
 
 def _report(options: argparse.Namespace) -> int:
-    for path in write_report(options.folders, options.output, options.reference, summary_sections(options.attention)):
+    further = summary_sections(options.attention)
+    for path in write_report(options.folders, options.output, options.reference, further, options.architectures):
         print(path)
     return 0
 

@@ -63,4 +63,4 @@ def _invented(article: str, summary: str, language: str) -> dict[str, str]:
     for mention in mentions(article, summary, language):
         if not mention.supported:
             found.setdefault(f"hallucinated_{mention.kind}", []).append(mention.text)
-    return {name: ", ".join(texts) for name, texts in found.items()}
+    return {name: ", ".join(dict.fromkeys(texts)) for name, texts in found.items()}

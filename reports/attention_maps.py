@@ -16,7 +16,7 @@ from reports.figure_style import save_figure
 
 # From white to dark, so that it prints and the colour-blind see it.
 _COLOURS = "Blues"
-_WORDS = 30
+_WORDS = 20
 _LABEL_CHARACTERS = 28
 
 Grid = npt.NDArray[np.floating]
@@ -25,7 +25,7 @@ Grid = npt.NDArray[np.floating]
 def draw_words(records: Sequence[AttentionRecord], folder: Path, name: str) -> str:
     """Cross-attention of each word of the summary on the article's words, a panel for each model.
 
-    Of a long article the 30 words are shown that the models together attend to most, in the article's order. The mean
+    Of a long article the 20 words are shown that the models together attend to most, in the article's order. The mean
     is over layers and heads; each row is a share of the attention on the whole article, `</s>` and prefix left out.
 
     Args:
@@ -104,15 +104,18 @@ def _draw(
 ) -> str:
     names = [[_label(word) for word in record.summary_words] if rows is None else list(rows) for record in records]
     height = 1.2 + 0.2 * max(map(len, names)) + 0.075 * max(map(len, columns))
-    width = 1 + len(records) * max(3.6, 1.8 + 0.21 * len(columns))
+    same = all(labels == names[0] for labels in names)  # one summary of both: its words stand once
+    labelled = 0.085 * max(map(len, names[0])) * (1 if same else len(records))
+    width = 1.6 + labelled + len(records) * max(1.8, 0.21 * len(columns))
     figure, axes = plt.subplots(1, len(records), figsize=(width, height), layout="constrained", squeeze=False)
     # Square roots, since a few strong weights would make all others white.
     scale = PowerNorm(0.5, vmin=0, vmax=max(float(grid.max()) for grid in grids))
     for axis, record, grid, labels in zip(axes.flat, records, grids, names, strict=True):
         picture = axis.imshow(grid, cmap=_COLOURS, norm=scale, aspect="auto")
         axis.set_title(record.model, fontsize="medium")
-        axis.set_xticks(range(len(columns)), columns, rotation=90, fontsize="x-small")
-        axis.set_yticks(range(len(labels)), labels, fontsize="x-small")
+        axis.set_xticks(range(len(columns)), columns, rotation=90, fontsize="small")
+        shown = labels if axis is axes.flat[0] or not same else [""] * len(labels)
+        axis.set_yticks(range(len(labels)), shown, fontsize="small")
     figure.colorbar(picture, ax=axes, label="share of attention on the article", shrink=0.8)
     return save_figure(figure, folder, name)
 

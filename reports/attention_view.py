@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from reports.attention_record import OUTSIDE, AttentionRecord, same_summary
-from reports.html_template import html_template
+from reports.template import html_template
 
 
 def attention_view(records: Sequence[AttentionRecord], name: str) -> str:

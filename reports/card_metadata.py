@@ -8,11 +8,11 @@ from pathlib import Path
 from huggingface_hub import DatasetCardData, EvalResult, ModelCardData
 
 from reports.card_record import CardRecord
+from reports.score_names import SCORE_NAMES
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _FILES = (".csv", ".tsv", ".jsonl", ".parquet")
 _LIBRARIES = {"merged": "transformers", "adapter": "peft", "ctranslate2": "ctranslate2"}
-_METRICS = {"rouge1": "ROUGE-1", "rouge2": "ROUGE-2", "rougeL": "ROUGE-L", "bertscore": "BERTScore F1"}
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 
@@ -80,7 +80,7 @@ def _results(record: CardRecord) -> list[EvalResult]:
                 metric_name=title,
                 metric_value=round(scores[metric].mean, 4),
             )
-            for metric, title in _METRICS.items()
+            for metric, title in SCORE_NAMES.items()
             if metric in scores
         ]
     return found

@@ -35,7 +35,9 @@ def cell(interval: Interval | None, digits: int = 2, signed: bool = False) -> st
     if interval is None:
         return "–"
     kind = f"{'+' * signed}.{digits}f"
-    return f"{interval.mean:{kind}} [{interval.low:{kind}}, {interval.high:{kind}}]"
+    # 0.0 makes of -0.0, which rounding leaves, 0.0.
+    mean, low, high = (f"{round(value, digits) + 0.0:{kind}}" for value in (interval.mean, interval.low, interval.high))
+    return f"{mean} [{low}, {high}]"
 
 
 def left_out(splits: Iterable[dict[str, Any]]) -> str:
@@ -48,7 +50,7 @@ def left_out(splits: Iterable[dict[str, Any]]) -> str:
     for split in splits:
         for reason, count in (split["problems"] | {"over limit": split["over_limit"]}).items():
             counts[reason] = counts.get(reason, 0) + count
-    return ", ".join(f"{reason} {count:,}" for reason, count in counts.items() if count) or "none"
+    return ", ".join(f"{reason.replace('_', ' ')} {count:,}" for reason, count in counts.items() if count) or "none"
 
 
 def quality_table(results: Results) -> str:

@@ -63,13 +63,13 @@ def error_section(runs: Mapping[str, Sequence[JudgedSummary]], examples: int = 2
         runs: From `judged`, by the name of the run.
         examples: Of each category and run; 0 or more.
     """
-    head = ["summaries", "language", "count", *(f"`{error}`" for error in ERRORS), "none of these"]
+    head = ["summaries", "language", "count", *map(_name, ERRORS), "none of these"]
     rows = [
         [plain(name), code, *_cells([one for one in summaries if one.row["language"] == code], code)]
         for name, summaries in runs.items()
         for code in error_counts(summaries)
     ]
-    meanings = "\n".join(f"- `{error}`: {meaning}" for error, meaning in ERRORS.items())
+    meanings = "\n".join(f"- *{_name(error)}*: {meaning}" for error, meaning in ERRORS.items())
     shown = "\n\n".join(_examples(error, runs, examples) for error in ERRORS if _any(runs, error)) if examples else ""
     return Section("Errors by category", f"{table(head, rows)}\n\n{meanings}\n\n{_NOTE}\n\n{shown}".strip())
 
@@ -90,6 +90,10 @@ def _cells(summaries: Sequence[JudgedSummary], language: str) -> list[str]:
     return [f"{total:,}", *("–" if count is None else f"{count:,} ({count / total:.0%})" for count in counts)]
 
 
+def _name(error: str) -> str:
+    return error.replace("_", " ")
+
+
 def _any(runs: Mapping[str, Sequence[JudgedSummary]], error: str) -> bool:
     return any(error in one.errors for summaries in runs.values() for one in summaries)
 
@@ -101,7 +105,7 @@ def _examples(error: str, runs: Mapping[str, Sequence[JudgedSummary]], count: in
             evidence = f" (**{plain(one.errors[error])}**)" if one.errors[error] else ""
             place = f"{plain(name)}, {plain(one.row['id'])}, {one.row['language']}"
             items.append(f"- {place}{evidence}: {plain(one.row['prediction']) or '(empty)'}")
-    return f"### {plain(error)}\n\n" + "\n".join(items)
+    return f"### {_name(error).capitalize()}\n\n" + "\n".join(items)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

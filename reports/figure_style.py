@@ -17,6 +17,7 @@ from metrics.significance import Interval
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 LINES = ("-", "--", ":", "-.")
+_LEGEND_COLUMNS = 5
 # Pictures of one report must not differ from day to day.
 _SVG: Any = {"svg.hashsalt": "ozet", "svg.fonttype": "path"}
 
@@ -34,6 +35,14 @@ def style(number: int) -> dict[str, Any]:
 def error_bars(intervals: Sequence[Interval]) -> tuple[list[float], list[float]]:
     """How far intervals reach below and above their means, as `errorbar` wants it."""
     return [one.mean - one.low for one in intervals], [one.high - one.mean for one in intervals]
+
+
+def legend_below(figure: Any, axis: Any) -> None:
+    """Explains the marks of an axis below all axes, in rows of equal length, where no curve is covered."""
+    handles, labels = axis.get_legend_handles_labels()
+    rows = -(-len(labels) // _LEGEND_COLUMNS)
+    columns = -(-len(labels) // max(rows, 1))
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False)
 
 
 def save_figure(figure: Any, folder: Path, name: str) -> str:

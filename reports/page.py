@@ -10,8 +10,8 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from reports.atomic_write import write_text
-from reports.html_template import html_template
 from reports.section import Section
+from reports.template import html_template
 
 _TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+
+_PICTURE = re.compile(r"!\[[^\]]*\]\(([^)]+)\)")
 
 
 @dataclass(frozen=True)
@@ -19,3 +22,8 @@ class Section:
     title: str
     markdown: str
     html: str | None = None
+
+    @property
+    def pictures(self) -> list[str]:
+        """Paths of its pictures, relative to the report's folder."""
+        return _PICTURE.findall(self.markdown)

@@ -14,13 +14,14 @@ from typing import Any
 from reports.markdown_text import plain
 from reports.page import write_page
 from reports.prediction_files import Predictions, add_prediction_arguments, read_named
+from reports.score_names import SCORE_NAMES
 from reports.section import Section
 from reports.significance import Rows, by_name
 from reports.word_differences import MarkedPiece, marked_pieces
 
-# Blue behind words of the reference and a dotted line under new ones: told apart without colours, too.
+# Light blue, grey on paper, behind words of the reference, and a dotted line under new ones.
 _STYLES = {
-    "reference": "background: #cfe3f5",
+    "reference": "background: #cfe3f5; print-color-adjust: exact",
     "new": "border-bottom: 2px dotted #b34700",
 }
 _ARTICLE_CHARACTERS = 400
@@ -51,7 +52,7 @@ def common_examples(runs: Predictions) -> list[Example]:
 
 
 def best_and_worst(examples: Sequence[Example], score: str, count: int) -> dict[str, list[Example]]:
-    """Examples of each language with the greatest and the least mean score over the runs, `best LANGUAGE` first.
+    """Examples of each language with the greatest and the least mean score over the runs, best first.
 
     Raises:
         ValueError: If a summary has no such score, or `count` is below 1.
@@ -61,13 +62,13 @@ def best_and_worst(examples: Sequence[Example], score: str, count: int) -> dict[
     lacking = [row for one in examples for row in one.values() if row["scores"].get(score) is None]
     if lacking:
         raise ValueError(f"{len(lacking)} summaries have no score {score!r}; files of `predict` have none, use `test`.")
-    found = {}
+    found, named = {}, SCORE_NAMES.get(score, score)
     for language in sorted({_any(one)["language"] for one in examples}):
         own = [one for one in examples if _any(one)["language"] == language]
         ranked = sorted(own, key=lambda one: _mean(one, score), reverse=True)
         best = ranked[:count]
-        found[f"best by {score}, {language}"] = best
-        found[f"worst by {score}, {language}"] = ranked[len(best) :][-count:][::-1]
+        found[f"{language}: best by {named}"] = best
+        found[f"{language}: worst by {named}"] = ranked[len(best) :][-count:][::-1]
     return {title: chosen for title, chosen in found.items() if chosen}
 
 
@@ -79,13 +80,11 @@ def side_by_side_section(examples: Mapping[str, Sequence[Example]], score: str) 
         score: Shown beside each summary, where it has it.
     """
     names = list(next(iter(next(iter(examples.values())))))
-    legend = (
-        "Words that match the reference in order are {}; words that the summary of {} has not at that place are {}."
-    )
+    legend = "Words that match the reference in order are {}; words that {} does not have at that place are {}."
     markdown = [legend.format("**bold**", plain(names[0]), "_in italics_")]
     spans = [
         f'<span style="{style}">{word}</span>'
-        for style, word in ((_STYLES["reference"], "blue"), (_STYLES["new"], "underlined"))
+        for style, word in ((_STYLES["reference"], "shaded"), (_STYLES["new"], "underlined"))
     ]
     html = [f"<p>{legend.format(spans[0], escape(names[0]), spans[1])}</p>"]
     for title, chosen in examples.items():
@@ -105,7 +104,7 @@ def _marked(example: Example) -> dict[str, list[MarkedPiece]]:
 def _markdown(example: Example, score: str) -> str:
     first = _any(example)
     lines = [
-        f"**{plain(first['id'])}** {plain(_opening(first['article']))}",
+        f"**{plain(first['id'])}** {plain(opening(first['article']))}",
         f"- reference: {plain(first['reference'])}",
     ]
     for name, pieces in _marked(example).items():
@@ -131,7 +130,7 @@ def _html(example: Example, score: str) -> str:
     cells = "".join(f"<tr><th>{name}</th>{cell}{text}</td></tr>" for name, text in rows)
     lang = escape(first["language"])
     return (
-        f"<p><strong>{escape(first['id'])}</strong> {escape(_opening(first['article']))}</p>"
+        f"<p><strong>{escape(first['id'])}</strong> {escape(opening(first['article']))}</p>"
         f'<table lang="{lang}">{cells}</table>'
     )
 
@@ -143,14 +142,15 @@ def _html_piece(piece: MarkedPiece) -> str:
     return f'<span style="{"; ".join(styles)}">{escape(piece.text)}</span>' if styles else escape(piece.text)
 
 
-def _opening(article: str) -> str:
+def opening(article: str) -> str:
+    """The first words of an article, in one line."""
     text = " ".join(article.split())
     return text if len(text) <= _ARTICLE_CHARACTERS else text[:_ARTICLE_CHARACTERS].rsplit(" ", 1)[0] + " …"
 
 
 def _score(row: dict[str, Any], score: str) -> str:
     value = row["scores"].get(score)
-    return "" if value is None else f" ({score} {value:.1f})"
+    return "" if value is None else f" ({SCORE_NAMES.get(score, score)} {value:.1f})"
 
 
 def _mean(example: Example, score: str) -> float:

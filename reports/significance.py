@@ -17,8 +17,8 @@ from rich.table import Table
 
 from metrics.significance import PairedBootstrap, approximate_randomization, holm, paired_bootstrap
 from reports.results import read_predictions
+from reports.score_names import SCORE_NAMES
 
-METRICS = ("rouge1", "rouge2", "rougeL", "bertscore")
 _NOTE = (
     "p: two-sided; bootstrap after Koehn (2004), too small below about 30 summaries; randomisation after Riezler & "
     "Maxwell (2005). Holm: the randomisation p adjusted for all {count} tests of this table (Holm 1979): below 0.05, "
@@ -59,7 +59,7 @@ def compare(a: Rows, b: Rows, metrics: Sequence[str] | None = None, seed: int = 
     Args:
         a: From `by_name`.
         b: Of the same summaries.
-        metrics: Names of scores; None takes those of METRICS that all summaries of a language have.
+        metrics: Names of scores; None takes those of SCORE_NAMES that all summaries of a language have.
         seed: Fixes the resamples.
 
     Raises:
@@ -76,7 +76,7 @@ def compare(a: Rows, b: Rows, metrics: Sequence[str] | None = None, seed: int = 
     comparisons = []
     for language in sorted({language for language, _ in a}):
         names = [name for name in a if name[0] == language]
-        for metric in metrics or [one for one in METRICS if not _lacking(a, b, names, one)]:
+        for metric in metrics or [one for one in SCORE_NAMES if not _lacking(a, b, names, one)]:
             lacking = _lacking(a, b, names, metric)
             if lacking:
                 known = ", ".join(sorted(a[names[0]]["scores"].keys() & b[names[0]]["scores"].keys()))
@@ -145,7 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("a", help="predictions.jsonl of system A")
     parser.add_argument("b", help="predictions.jsonl of system B")
     parser.add_argument(
-        "--metrics", nargs="+", help=f"scores to test; default: those of {', '.join(METRICS)} there are"
+        "--metrics", nargs="+", help=f"scores to test; default: those of {', '.join(SCORE_NAMES)} there are"
     )
     parser.add_argument("--seed", type=int, default=0, help="fixes the resamples")
     parser.add_argument("--common", action="store_true", help="compare what both files have, instead of refusing")
@@ -157,7 +157,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     a, b = common(a, b)
     comparisons = compare(a, b, options.metrics, options.seed)
     if not comparisons:
-        raise ValueError(f"No summary has a score of {', '.join(METRICS)}; files of `predict` have none, use `test`.")
+        names = ", ".join(SCORE_NAMES)
+        raise ValueError(f"No summary has a score of {names}; files of `predict` have none, use `test`.")
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = _WIDTH

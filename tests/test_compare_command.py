@@ -125,12 +125,29 @@ def test_report_passes_its_arguments_on_and_prints_what_it_wrote(tmp_path, capsy
 
     def write_report(*arguments):
         asked.append(arguments)
-        return Path("a.html"), Path("a.md")
+        return [Path("a.html"), Path("a.md")]
 
     monkeypatch.setattr("compare.write_report", write_report)
     monkeypatch.setattr("compare.summary_sections", lambda attention: [attention])
-    assert main(["report", "one", "two", "--output", "out", "--reference", "lora", "--attention", "maps"]) == 0
-    assert asked == [([Path("one"), Path("two")], Path("out"), "lora", [Path("maps")])]
+    assert (
+        main(
+            [
+                "report",
+                "one",
+                "two",
+                "--output",
+                "out",
+                "--reference",
+                "lora",
+                "--attention",
+                "maps",
+                "--architectures",
+                "a.json",
+            ]
+        )
+        == 0
+    )
+    assert asked == [([Path("one"), Path("two")], Path("out"), "lora", [Path("maps")], Path("a.json"))]
     assert capsys.readouterr().out.split() == ["a.html", "a.md"]
 
 

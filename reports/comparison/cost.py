@@ -13,6 +13,10 @@ from reports.comparison.systems import System
 from reports.section import Section
 
 _MIB = 2**20
+_HEAD = (
+    *("system", "trained parameters", "share", "peak GiB, training", "peak GiB, generating", "s an epoch"),
+    *("articles/s", "summaries/s", "weights MiB", "checkpoint MiB"),
+)
 
 
 @dataclass(frozen=True)
@@ -64,20 +68,28 @@ def cost(system: System) -> Cost:
 
 def cost_section(systems: Sequence[System], costs: dict[str, Cost]) -> Section:
     """A table of all costs, and on what they were measured."""
-    head = [
-        *("system", "trained parameters", "share", "peak GiB, training", "peak GiB, generating", "s an epoch"),
-        *("articles/s", "summaries/s", "weights MiB", "checkpoint MiB"),
-    ]
-    rows = [[system.name, *_cells(costs[system.name])] for system in systems]
-    machines = {_machine(run) for system in systems for run in system.runs}
-    warning = " **Not all ran on the same kind of machine: times cannot be compared.**" if len(machines) > 1 else ""
+    found = machines(systems)
+    warning = " **Not all ran on the same kind of machine: times cannot be compared.**" if len(found) > 1 else ""
     note = (
-        f"Measured on {'; '.join(sorted(machines))}.{warning} Memory is what tensors take on a GPU (not recorded on a "
+        f"Measured on {'; '.join(found)}.{warning} Memory is what tensors take on a GPU (not recorded on a "
         "CPU). An epoch is its training steps alone; articles/s the median of training; summaries/s those of a "
         "validation, losses and scoring included. Weights: what an export takes, adapters in fp32, a whole model in "
         "bf16. Checkpoint: with the optimizer's state. Means over the seeds."
     )
+    head, *rows = cost_rows(systems, costs)
     return Section("Costs", f"{note}\n\n{table(head, rows)}")
+
+
+def cost_rows(systems: Sequence[System], costs: dict[str, Cost]) -> list[list[str]]:
+    """A head and a row for each system; columns that nobody recorded are left out."""
+    rows = [list(_HEAD), *([system.name, *_cells(costs[system.name])] for system in systems)]
+    columns = [column for column in zip(*rows, strict=True) if set(column[1:]) != {"–"}]
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
+def machines(systems: Sequence[System]) -> list[str]:
+    """The devices of all runs, each once."""
+    return sorted({_machine(run) for system in systems for run in system.runs})
 
 
 def _cells(one: Cost) -> list[str]:

@@ -10,13 +10,14 @@ import numpy as np
 from matplotlib import pyplot as plt
 
 from metrics.words import words
-from reports.card_tables import left_out, table
+from reports.card_tables import UNKNOWN, left_out, table
 from reports.comparison.scores import LanguageScores
 from reports.comparison.systems import System
 from reports.figure_style import COLOURS, LINES, save_figure
 from reports.section import Section
 
 _BINS = 30
+_PARTS = ("train", "validation", "test")
 
 
 def data_section(systems: Sequence[System], scores: Sequence[LanguageScores], folder: Path) -> Section:
@@ -33,6 +34,22 @@ def data_section(systems: Sequence[System], scores: Sequence[LanguageScores], fo
     picture = _draw(systems, scores, folder)
     figure = f"![Lengths of articles, references and summaries in words]({picture})"
     return Section("Data", f"{note}\n\n{table(head, rows)}\n\n{figure}")
+
+
+def data_rows(systems: Sequence[System]) -> list[list[str]]:
+    """A head, and a row for each corpus: rows used of each part, median lengths, and licences if any was recorded."""
+    runs = [run for system in systems for run in system.runs]
+    corpora: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
+    for split in (split for run in runs for split in run.splits):
+        corpora.setdefault((split["language"], split["source"]), {}).setdefault(split["split"], split)
+    rows = [["language", "corpus", *_PARTS, "article tokens", "summary tokens", "licence"]]
+    licences = {key: value for run in runs for key, value in run.licences.items()}
+    for (language, source), splits in sorted(corpora.items()):
+        counts = (f"{splits[name]['kept']:,}" if name in splits else "–" for name in _PARTS)
+        one = splits.get("train") or next(iter(splits.values()))
+        medians = (f"{one[kind]['percentiles']['p50']:,}" for kind in ("source_tokens", "target_tokens"))
+        rows.append([language, Path(source).name, *counts, *medians, licences.get((language, source)) or UNKNOWN])
+    return rows if any(licences.values()) else [row[:-1] for row in rows]
 
 
 def _row(split: dict[str, Any]) -> list[object]:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from metrics.language_identification import identify_language
+from metrics.significance import Interval
 from reports.card_tables import table
 from reports.comparison.quality import percent
 from reports.comparison.scores import LanguageScores
@@ -35,11 +36,18 @@ def language_section(systems: Sequence[System], scores: Sequence[LanguageScores]
     return Section("Language of the outputs", f"{note}\n\n{table(head, rows)}")
 
 
+def right_language(one: LanguageScores, system: str) -> Interval | None:
+    """Share of a system's outputs that hold words and are not surely in another language; None if nobody can tell."""
+    figures = one.tables.get(system, {})
+    if "wrong_language" not in figures:
+        return None
+    right = 1 - figures["wrong_language"] - figures.get("empty", 0.0)
+    return LanguageScores(one.language, one.ids, {system: {"right": right}}, 0).interval(system, "right")
+
+
 def _cells(system: System, one: LanguageScores) -> list[str]:
-    wrong = one.tables[system.name]["wrong_language"] + one.tables[system.name].get("empty", 0.0)
-    right = LanguageScores(one.language, one.ids, {system.name: {"right": 1 - wrong}}, 0)
     predictions = system.first.predictions
     texts = [predictions[one.language, name]["prediction"] for name in one.ids[:_SAMPLE]]
     counts = Counter(identify_language(text, [one.language]) or "too short" for text in texts)
     named = ", ".join(f"{code} {count / len(texts):.1%}" for code, count in counts.most_common(_NAMED))
-    return [percent(right.interval(system.name, "right")), named]
+    return [percent(right_language(one, system.name)), named]

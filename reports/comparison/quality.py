@@ -9,12 +9,18 @@ from matplotlib import pyplot as plt
 
 from metrics.significance import Interval
 from reports.card_tables import cell, table
-from reports.comparison.scores import METRICS, LanguageScores, Test
+from reports.comparison.scores import LanguageScores, Test
 from reports.comparison.systems import System
-from reports.figure_style import error_bars, save_figure, style
+from reports.figure_style import error_bars, legend_below, save_figure, style
+from reports.score_names import SCORE_NAMES, digits
 from reports.section import Section
 
-_BEGINNINGS = {"lead": "first words", "lead1": "first sentence", "lead2": "first 2 sentences", "lead3": "first 3"}
+_BEGINNINGS = {
+    "lead": "first words",
+    "lead1": "first sentence",
+    "lead2": "first 2 sentences",
+    "lead3": "first 3 sentences",
+}
 
 
 def quality_section(systems: Sequence[System], scores: Sequence[LanguageScores], folder: Path) -> Section:
@@ -37,7 +43,7 @@ def significance_section(tests: Sequence[Test], reference: str) -> Section:
         [
             one.language,
             one.system,
-            METRICS[one.score],
+            SCORE_NAMES[one.score],
             cell(one.outcome.difference, digits(one.score), signed=True),
             percent(one.outcome.ratio),
             f"{one.outcome.p:.4f}",
@@ -56,8 +62,10 @@ def significance_section(tests: Sequence[Test], reference: str) -> Section:
     return Section("Significance", body)
 
 
-def headline_section(tests: Sequence[Test], systems: Sequence[System], question: str) -> Section:
-    """One sentence for each system and language."""
+def headline_section(
+    tests: Sequence[Test], systems: Sequence[System], scores: Sequence[LanguageScores], question: str
+) -> Section:
+    """One sentence for each system and language, and one for each language in which a cut would do as well."""
     reference = next(system.name for system in systems if system.is_reference)
     lines = [
         f"- {one.language}: **{one.system}** reaches {percent(one.outcome.ratio)} of `{reference}` in ROUGE-L"
@@ -65,10 +73,43 @@ def headline_section(tests: Sequence[Test], systems: Sequence[System], question:
         for one in tests
         if one.score == "rougeL"
     ]
+    lines += [f"- {warning}" for warning in lead_warnings(systems, scores)]
     seeds = sorted({len(system.runs) for system in systems})
     counts = f"{' or '.join(map(str, seeds))} {'seed' if seeds == [1] else 'seeds'}"
     opening = f"{len(systems)} systems with {counts} each; the reference is `{reference}`."
     return Section("In short", "\n\n".join(part for part in (question, opening, "\n".join(lines)) if part))
+
+
+def lead_warnings(systems: Sequence[System], scores: Sequence[LanguageScores]) -> list[str]:
+    """Says in which languages the articles' first words score at least as high as some systems."""
+    found = []
+    for one in scores:
+        means = {system.name: one.interval(system.name, "rougeL") for system in systems if system.name in one.tables}
+        lead = one.interval(next(iter(means)), "lead_rougeL")
+        below = [name for name, score in means.items() if lead and score and score.mean <= lead.mean]
+        if lead and below:
+            names = "every system" if len(below) == len(means) else ", ".join(below)
+            found.append(
+                f"{one.language}: the articles' first words ({lead.mean:.2f} in ROUGE-L) are as good as or better than "
+                f"{names}: a cut would do."
+            )
+    return found
+
+
+def quality_rows(systems: Sequence[System], scores: Sequence[LanguageScores]) -> list[list[str]]:
+    """One table of all languages: a head, and a row for each system; then the articles' first words."""
+    named = [score for score in SCORE_NAMES if any(score in own for one in scores for own in one.tables.values())]
+    rows = [["language", "system", "seeds", *(SCORE_NAMES[score] for score in named)]]
+    for one in scores:
+        present = [system for system in systems if system.name in one.tables]
+        for system in present:
+            found = (cell(one.interval(system.name, score), digits(score)) for score in named)
+            rows.append([one.language, system.name, str(len(system.runs)), *found])
+        lead = {score: one.interval(present[0].name, f"lead_{score}") for score in named}
+        if any(lead.values()):
+            shown = (cell(interval, digits(score)) for score, interval in lead.items())
+            rows.append([one.language, "(first words of the article)", "", *shown])
+    return rows
 
 
 def percent(ratio: Interval | None) -> str:
@@ -78,18 +119,13 @@ def percent(ratio: Interval | None) -> str:
     return f"{100 * ratio.mean:.1f}% [{100 * ratio.low:.1f}, {100 * ratio.high:.1f}]"
 
 
-def digits(score: str) -> int:
-    """Decimal places that a score is worth."""
-    return 4 if score.startswith("bertscore") else 2
-
-
 def _verdict(test: Test) -> str:
     return f"{'significant' if test.adjusted_p < 0.05 else 'not significant'}, Holm p = {test.adjusted_p:.4f}"
 
 
 def _scores_table(systems: Sequence[System], one: LanguageScores) -> str:
     present = [system for system in systems if system.name in one.tables]
-    named = [score for score in METRICS if any(score in one.tables[system.name] for system in present)]
+    named = [score for score in SCORE_NAMES if any(score in one.tables[system.name] for system in present)]
     rows = [
         [
             f"**{system.name}**" if system.is_reference else system.name,
@@ -104,7 +140,7 @@ def _scores_table(systems: Sequence[System], one: LanguageScores) -> str:
         if any(found):
             shown = (cell(score, digits(name)) for name, score in zip(named, found, strict=True))
             rows.append([f"*{title} of the article*", "", "", *shown])
-    return table(["system", "trained on", "seeds", *(METRICS[score] for score in named)], rows)
+    return table(["system", "trained on", "seeds", *(SCORE_NAMES[score] for score in named)], rows)
 
 
 def _with_deviation(one: LanguageScores, system: str, score: str) -> str:
@@ -117,7 +153,7 @@ def _with_deviation(one: LanguageScores, system: str, score: str) -> str:
 
 def _draw(systems: Sequence[System], scores: Sequence[LanguageScores], folder: Path) -> str:
     """ROUGE-L of each system with its interval, a panel for each language; a dashed line for the first words."""
-    size = (1.8 + 3.6 * len(scores), 1.4 + 0.32 * len(systems))
+    size = (1.8 + 3.6 * len(scores), 1.7 + 0.32 * len(systems))
     figure, axes = plt.subplots(1, len(scores), figsize=size, layout="constrained", squeeze=False, sharey=True)
     for axis, one in zip(axes.flat, scores, strict=True):
         for place, system in enumerate(systems):
@@ -127,10 +163,10 @@ def _draw(systems: Sequence[System], scores: Sequence[LanguageScores], folder: P
                 axis.errorbar(found.mean, place, xerr=error_bars([found]), capsize=3, **look)
         lead = one.interval(next(iter(one.tables)), "lead_rougeL")
         if lead is not None:
-            axis.axvline(lead.mean, color="black", linestyle=":", label="first words")
-            axis.legend(frameon=False, fontsize="small")
+            axis.axvline(lead.mean, color="black", linestyle=":", label="first words of the article")
         axis.set(title=f"{one.language}: ROUGE-L, 95% interval", yticks=range(len(systems)))
         axis.set_yticklabels([system.name for system in systems])
         axis.grid(axis="x", alpha=0.3)
-    axes.flat[0].invert_yaxis()
+    axes.flat[0].set_ylim(len(systems) - 0.5, -0.5)  # shared; the first stands above
+    legend_below(figure, axes.flat[0])
     return save_figure(figure, folder, "quality")

@@ -58,6 +58,12 @@ class TrainedRun:
         file = self.folder / "data_report.json"
         return json.loads(file.read_text(encoding="utf-8"))["splits"] if file.is_file() else []
 
+    @property
+    def licences(self) -> dict[tuple[str, str], str | None]:
+        """Of each corpus, by language and path; None where none was recorded."""
+        sources = self.configuration.get("data", {}).get("init_args", {}).get("sources", [])
+        return {(one["language"], one["path"]): one.get("licence") for one in sources}
+
     @cached_property
     def parameters(self) -> dict[str, int]:
         """Numbers of parameters as `lightning_modules.quantization.ParameterCount` names them; may be empty."""

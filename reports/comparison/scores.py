@@ -11,8 +11,7 @@ from metrics.score_intervals import Bootstrap
 from metrics.seeded_bootstrap import Difference, Scores, compare_systems, system_interval
 from metrics.significance import Interval, approximate_randomization, holm
 from reports.comparison.systems import System
-
-METRICS = {"rouge1": "ROUGE-1", "rouge2": "ROUGE-2", "rougeL": "ROUGE-L", "bertscore": "BERTScore"}
+from reports.score_names import SCORE_NAMES
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ def significance(scores: Sequence[LanguageScores], reference: str, bootstrap: Bo
     tests = []
     for one in scores:
         for system in one.tables:
-            for score in METRICS:
+            for score in SCORE_NAMES:
                 tables = one.tables[system].get(score), one.tables.get(reference, {}).get(score)
                 if system == reference or tables[0] is None or tables[1] is None:
                     continue

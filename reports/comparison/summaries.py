@@ -9,10 +9,10 @@ from pathlib import Path
 
 from reports.attention import attention_section, read_records
 from reports.attention_record import AttentionRecord, by_example
-from reports.comparison.systems import System
+from reports.comparison.systems import System, seeds_shown
 from reports.error_analysis import error_section, judged
 from reports.faithfulness import faithfulness_section, figures
-from reports.markdown_text import plain
+from reports.page import markdown_to_html
 from reports.prediction_files import Predictions
 from reports.section import Section
 from reports.side_by_side import best_and_worst, common_examples, side_by_side_section
@@ -53,14 +53,16 @@ def _faithfulness(systems: Sequence[System], folder: Path) -> Section:
 
 
 def _side_by_side(systems: Sequence[System], folder: Path) -> Section:
-    return side_by_side_section(best_and_worst(common_examples(_predictions(systems)), _SCORE, _EXAMPLES), _SCORE)
+    chosen = best_and_worst(common_examples(_predictions(systems)), _SCORE, _EXAMPLES)
+    return _of_first_seeds(side_by_side_section(chosen, _SCORE), systems)
 
 
 def _of_first_seeds(section: Section, systems: Sequence[System]) -> Section:
-    if all(len(system.runs) == 1 for system in systems):
+    note = seeds_shown(systems)
+    if not note:
         return section
-    seeds = ", ".join(f"{plain(system.name)}: {system.first.seed}" for system in systems)
-    return replace(section, markdown=f"Of the first seed of each system ({seeds}).\n\n{section.markdown}")
+    html = None if section.html is None else f"{markdown_to_html(note, Path())}\n{section.html}"
+    return replace(section, markdown=f"{note}\n\n{section.markdown}", html=html)
 
 
 def _attention(records: Sequence[AttentionRecord], systems: Sequence[System], folder: Path) -> Section:

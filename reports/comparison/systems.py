@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reports.comparison.runs import TrainedRun
+from reports.markdown_text import plain
 
 # Where and how a run was watched makes it no other system.
 _NOT_COMPARED = (
@@ -62,6 +63,14 @@ def group(runs: Sequence[TrainedRun], reference: str | None = None) -> list[Syst
         raise ValueError(f"--reference {reference!r} is no system of these runs; there are: {', '.join(members)}.")
     ordered = [chosen, *(name for name in members if name != chosen)]
     return [System(name, tuple(sorted(members[name], key=_seed)), name == chosen) for name in ordered]
+
+
+def seeds_shown(systems: Sequence[System]) -> str:
+    """Says of which seeds single summaries are shown; empty where no system has several."""
+    if all(len(system.runs) == 1 for system in systems):
+        return ""
+    seeds = ", ".join(f"{plain(system.name)}: {system.first.seed}" for system in systems)
+    return f"Of the first seed of each system ({seeds})."
 
 
 def _of_studies(runs: Sequence[TrainedRun]) -> dict[str, list[TrainedRun]]:

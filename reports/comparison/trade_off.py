@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib import pyplot as plt
+from matplotlib.ticker import EngFormatter, LogLocator
 
 from reports.comparison.cost import Cost
 from reports.comparison.scores import LanguageScores
 from reports.comparison.systems import System
-from reports.figure_style import error_bars, save_figure, style
+from reports.figure_style import error_bars, legend_below, save_figure, style
 from reports.section import Section
 
 _COSTS = {
@@ -34,8 +35,7 @@ def trade_off_section(
     for row, one in zip(axes, scores, strict=True):
         for axis, key in zip(row, measured, strict=True):
             _draw_costs(axis, systems, one, costs, key)
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 5), frameon=False)
+    legend_below(figure, axes[0, 0])
     picture = save_figure(figure, folder, "trade_off")
     note = "Above and to the left is better; bars are 95% intervals over articles and seeds."
     return Section("Quality, memory and time", f"{note}\n\n![ROUGE-L against its costs]({picture})")
@@ -62,8 +62,9 @@ def rank_section(systems: Sequence[System], scores: Sequence[LanguageScores], fo
         axis.set_xticks(ranks, [str(rank) for rank in ranks])
         axis.minorticks_off()
         axis.grid(alpha=0.3)
-        axis.legend(frameon=False, fontsize="small")
-    return Section("Rank", f"![ROUGE-L against the rank]({save_figure(figure, folder, 'rank')})")
+    legend_below(figure, axes.flat[0])
+    note = "Bars, and the grey band of a dashed line, are 95% intervals over articles and seeds."
+    return Section("Rank", f"{note}\n\n![ROUGE-L against the rank]({save_figure(figure, folder, 'rank')})")
 
 
 def _draw_costs(axis: Any, systems: Sequence[System], one: LanguageScores, costs: dict[str, Cost], key: str) -> None:
@@ -74,8 +75,19 @@ def _draw_costs(axis: Any, systems: Sequence[System], one: LanguageScores, costs
             axis.errorbar(value, found.mean, yerr=error_bars([found]), capsize=3, label=system.name, **look)
     axis.set(xlabel=_COSTS[key], ylabel=f"ROUGE-L, {one.language}")
     if key in _LOGARITHMIC:
-        axis.set_xscale("log")
+        _draw_decades(axis)
+    else:
+        axis.set_xlim(0, 1.05 * axis.get_xlim()[1])  # what is twice as long looks it
     axis.grid(alpha=0.3)
+
+
+def _draw_decades(axis: Any) -> None:
+    """Makes the horizontal axis logarithmic, with so many short labels that some are there and none overlap."""
+    axis.set_xscale("log")
+    left, right = axis.get_xlim()
+    axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0) if right > 10 * left else (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)))
+    axis.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axis.minorticks_off()
 
 
 def _draw_ranks(axis: Any, members: Sequence[System], one: LanguageScores, kind: str, number: int) -> None:

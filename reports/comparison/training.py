@@ -13,7 +13,7 @@ from reports.card_tables import table
 from reports.comparison.runs import TrainedRun
 from reports.comparison.systems import System
 from reports.curves import greatest, smoothed
-from reports.figure_style import LINES, save_figure, style
+from reports.figure_style import LINES, legend_below, save_figure, style
 from reports.section import Section
 
 _PANELS = {
@@ -47,8 +47,7 @@ def curves_section(systems: Sequence[System], folder: Path) -> Section | None:
         axis.grid(alpha=0.3)
     for axis in axes.flat[len(shown) :]:
         axis.set_visible(False)
-    handles, labels = axes.flat[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 5), frameon=False)
+    legend_below(figure, axes.flat[0])
     picture = save_figure(figure, folder, "curves")
     note = "One line a seed, one colour a system; means over the languages of training."
     return Section("Curves", f"{note}\n\n![Curves of training]({picture})")
@@ -75,14 +74,15 @@ def convergence_section(systems: Sequence[System]) -> Section | None:
     return Section("Convergence", f"{note}\n\n{table(head, rows)}")
 
 
-def learning_rates_section(tries: Sequence[TrainedRun], folder: Path) -> Section | None:
-    """The best validation of each rate that was tried; None where no study tried two."""
-    cells: dict[str, dict[float, float]] = {}
+def learning_rates_section(tries: Sequence[TrainedRun], systems: Sequence[System], folder: Path) -> Section | None:
+    """The best validation of each rate that was tried, in the order of the systems; None where no study tried two."""
+    cells: dict[str, dict[float, float]] = {system.name: {} for system in systems}
+    several = len({run.study.study for run in tries if run.study}) > 1
     for run in tries:
         if run.study is None or run.study.learning_rate is None:
             continue
         value = greatest(run.curves, run.study.monitor)
-        name = " ".join(run.study.labels.values())
+        name = " ".join([run.study.study] * several + list(run.study.labels.values()))
         if value is not None and run.study.learning_rate not in cells.get(name, {}):  # of the first seed
             cells.setdefault(name, {})[run.study.learning_rate] = value
     cells = {name: dict(sorted(rates.items())) for name, rates in cells.items() if len(rates) > 1}
@@ -94,7 +94,8 @@ def learning_rates_section(tries: Sequence[TrainedRun], folder: Path) -> Section
         "seeds. No test row had a part in it. A best rate at the edge of those tried may not be the best there is."
     )
     head = ["system", "rates tried", "chosen", "at the edge", "best validation of each"]
-    picture = _draw_rates(cells, folder)
+    numbers = {system.name: number for number, system in enumerate(systems)}
+    picture = _draw_rates(cells, numbers, folder)
     return Section("Learning rates", f"{note}\n\n{table(head, rows)}\n\n![Validation by learning rate]({picture})")
 
 
@@ -130,14 +131,16 @@ def _listed(rates: dict[float, float]) -> str:
     return ", ".join(f"{rate:g}: {value:.2f}" for rate, value in rates.items())
 
 
-def _draw_rates(cells: dict[str, dict[float, float]], folder: Path) -> str:
+def _draw_rates(cells: dict[str, dict[float, float]], numbers: dict[str, int], folder: Path) -> str:
+    """Colours by number of the system, as in the other figures; what is no system has those that follow."""
     figure, axis = plt.subplots(figsize=(7, 4.2), layout="constrained")
-    for number, (name, rates) in enumerate(cells.items()):
+    for name, rates in cells.items():
+        number = numbers.setdefault(name, len(numbers))
         axis.plot(list(rates), list(rates.values()), label=name, **style(number))
     axis.set(xscale="log", xlabel="learning rate", title="Best validation by learning rate, first seed")
     tried = sorted({rate for rates in cells.values() for rate in rates})
     axis.set_xticks(tried, [f"{rate:g}" for rate in tried])
     axis.minorticks_off()
     axis.grid(alpha=0.3)
-    axis.legend(frameon=False, fontsize="small")
+    legend_below(figure, axis)
     return save_figure(figure, folder, "learning_rates")

@@ -67,7 +67,7 @@ def test_a_long_article_shows_the_words_attended_to_most(tmp_path: Path) -> None
     draw_words([long], tmp_path, "map")
     svg = (tmp_path / "figures" / "map.svg").read_text()
     labels = re.findall(r"<!-- (w\d+) -->", svg)
-    assert len(labels) == 30 and "w148" in labels  # two columns stand before the article
+    assert len(labels) == 20 and "w148" in labels  # two columns stand before the article
 
 
 def test_distances_need_the_same_summary(tmp_path: Path) -> None:

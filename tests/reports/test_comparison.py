@@ -16,6 +16,7 @@ from reports.comparison.report import write_report
 from reports.comparison.runs import collect
 from reports.comparison.scores import scores_by_language, significance
 from reports.comparison.systems import group
+from reports.comparison.training import learning_rates_section
 from reports.page import write_page
 from reports.section import Section
 
@@ -103,6 +104,15 @@ def test_chosen_rates_are_those_with_the_best_validation(report):
     assert cells[1:4] == ["2", "0.001", "yes"]
 
 
+def test_the_same_cell_of_two_studies_is_not_mixed_up(tmp_path):
+    for study, means in (("one", (30, 20)), ("two", (10, 15))):
+        for rate, mean in zip((1e-3, 1e-2), means, strict=True):
+            write_study_folder(tmp_path / study, study, "full", 0, rate, rouge=rouge(mean))
+    found = collect([tmp_path])
+    text = learning_rates_section(found.tries, group(found.runs), tmp_path / "out").markdown
+    assert (row(text, "one full")[2], row(text, "two full")[2]) == ("0.001", "0.01")
+
+
 def test_costs_are_derived_from_what_was_logged(study, report):
     found = cost(group(collect([study]).runs)[1])
     assert (found.trained, found.total, found.articles_per_s) == (1000, 1000, 50)
@@ -111,7 +121,10 @@ def test_costs_are_derived_from_what_was_logged(study, report):
     assert found.weights_mib == 4 * 1000 / 2**20
     assert found.checkpoint_mib == 1
     assert found.peak_memory_gib is None
-    assert row(section(report, "Costs"), "r4")[6:8] == ["50.0", "100.0"]
+    text = section(report, "Costs")
+    named = dict(zip(row(text, "system"), row(text, "r4"), strict=True))
+    assert (named["articles/s"], named["summaries/s"]) == ("50.0", "100.0")
+    assert "peak GiB, training" not in named  # nobody recorded any: a column of dashes
 
 
 def test_steps_to_a_quality_are_those_of_the_first_validation_that_has_it(report):
@@ -132,6 +145,11 @@ def test_languages_of_outputs_are_identified(tmp_path):
 def test_failures_and_further_sections_are_in_the_report(report):
     assert "### Failed: 1" in section(report, "Runs")
     assert section(report, "Further").strip() == "3 systems"
+
+
+def test_slides_and_examples_lie_beside_the_page(report):
+    assert (report / "slides.pdf").read_bytes().startswith(b"%PDF")
+    assert "## tr: in the middle" in (report / "demo_examples.md").read_text(encoding="utf-8")
 
 
 def test_page_needs_no_other_file_and_has_every_section(report):

@@ -36,9 +36,7 @@ def test_errors_are_counted_by_language() -> None:
 def test_section_has_shares_and_examples_with_what_shows_the_error() -> None:
     section = error_section({"full": judged(ROWS), "lora": judged(ROWS[:1])}, examples=1)
     lines = [[cell.strip() for cell in line.split("|")] for line in section.markdown.splitlines() if "|" in line]
-    number, name, none = (
-        lines[0].index(one) for one in ("`hallucinated_number`", "`hallucinated_name`", "none of these")
-    )
+    number, name, none = (lines[0].index(one) for one in ("hallucinated number", "hallucinated name", "none of these"))
     found = {(line[1], line[2]): (line[3], line[number], line[name], line[none]) for line in lines[2:]}
     assert found == {
         ("full", "de"): ("1", "0 (0%)", "–", "1 (100%)"),
@@ -48,7 +46,7 @@ def test_section_has_shares_and_examples_with_what_shows_the_error() -> None:
     assert section.markdown.count("(**4**)") == 2  # of each run
     assert "full, d, en (**Rome**): Rain \\<b\\>fell\\</b\\> in Rome \\*today\\*" in section.markdown
     assert "<b>fell" not in markdown_to_html(section.markdown, Path())
-    assert "### empty\n\n- full, c, en: (empty)" in section.markdown
+    assert "### Empty\n\n- full, c, en: (empty)" in section.markdown
     assert "### sentinel" not in section.markdown
 
 
@@ -59,7 +57,7 @@ def test_command_writes_both_forms_and_loads_no_training_code(tmp_path: Path, ca
     assert capsys.readouterr().out.split() == [
         str(tmp_path / "out" / f"error_analysis.{kind}") for kind in ("html", "md")
     ]
-    assert "hallucinated_number" in (tmp_path / "out" / "error_analysis.html").read_text()
+    assert "hallucinated number" in (tmp_path / "out" / "error_analysis.html").read_text()
     modules = "reports.error_analysis, reports.side_by_side, reports.faithfulness, reports.attention"
     code = f"import sys, {modules}; print({{'torch', 'lightning'}} & sys.modules.keys())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -34,12 +34,12 @@ def test_best_and_worst_are_by_the_mean_over_runs() -> None:
     }
     chosen = best_and_worst(common_examples(runs), "rougeL", 1)
     assert {title: [one["lora"]["id"] for one in rows] for title, rows in chosen.items()} == {
-        "best by rougeL, en": ["c"],
-        "worst by rougeL, en": ["a"],
+        "en: best by ROUGE-L": ["c"],
+        "en: worst by ROUGE-L": ["a"],
     }
     both = best_and_worst(common_examples(runs), "rougeL", 2)
-    assert [one["full"]["id"] for one in both["best by rougeL, en"]] == ["c", "b"]
-    assert [one["full"]["id"] for one in both["worst by rougeL, en"]] == ["a"]  # none is shown twice
+    assert [one["full"]["id"] for one in both["en: best by ROUGE-L"]] == ["c", "b"]
+    assert [one["full"]["id"] for one in both["en: worst by ROUGE-L"]] == ["a"]  # none is shown twice
 
 
 def test_section_marks_words_of_the_reference_and_new_ones() -> None:
@@ -48,8 +48,8 @@ def test_section_marks_words_of_the_reference_and_new_ones() -> None:
         "lora": scored("a", 20, "A storm stopped Rome"),
     }
     section = side_by_side_section({"best": [one]}, "rougeL")
-    assert "- full (rougeL 10.0): **The** \\<b\\>**storm**\\</b\\> came" in section.markdown
-    assert "- lora (rougeL 20.0): _A_ **storm** **_stopped_** _Rome_" in section.markdown
+    assert "- full (ROUGE-L 10.0): **The** \\<b\\>**storm**\\</b\\> came" in section.markdown
+    assert "- lora (ROUGE-L 20.0): _A_ **storm** **_stopped_** _Rome_" in section.markdown
     assert "&lt;" in section.html and "<b>" not in section.html
     cell = re.findall(r"<td style=[^>]*>(.*?)</td>", section.html)[2]
     assert [bool(re.search(f'<span style="([^"]*)">{word}<', cell)) for word in ("A", "storm", "stopped", "Rome")] == [
