@@ -25,13 +25,13 @@ def own_datasets_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: py
 
 
 @pytest.fixture(scope="session")
-def tiny_mt5() -> Path:
-    return ROOT / "assets" / "tiny-mt5"
+def random_mt5() -> Path:
+    return ROOT / "tests" / "random-mt5"
 
 
 @pytest.fixture(scope="session")
-def tiny_tokenizer(tiny_mt5: Path) -> PreTrainedTokenizerBase:
-    return load_tokenizer(str(tiny_mt5))
+def tiny_tokenizer(random_mt5: Path) -> PreTrainedTokenizerBase:
+    return load_tokenizer(str(random_mt5))
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,8 @@ from lightning_modules.initialization import initialize
 TOKENIZER = ("spiece.model", "tokenizer_config.json")
 
 
-def write_random_model(tiny_mt5: Path, folder: Path) -> Path:
-    initialize(str(tiny_mt5), str(folder))
+def write_random_model(random_mt5: Path, folder: Path) -> Path:
+    initialize(str(random_mt5), str(folder))
     for name in TOKENIZER:
-        shutil.copy(tiny_mt5 / name, folder)
+        shutil.copy(random_mt5 / name, folder)
     return folder

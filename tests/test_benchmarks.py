@@ -30,7 +30,7 @@ from step_profile import count_events  # noqa: E402
 from synthetic_rows import synthetic_rows  # noqa: E402
 from training_recipes import RowsDataModule, parse_variant, train_ozet, train_seed  # noqa: E402
 
-TINY = ROOT / "assets" / "tiny-mt5"
+TINY = ROOT / "tests" / "random-mt5"
 
 
 @pytest.fixture(autouse=True)
@@ -172,7 +172,7 @@ def test_recipes_take_turns_and_what_they_print_is_collected(tmp_path: Path, mon
         ("ozet", 2, 100),
         ("seed", 2, 100),
     ]
-    assert (result["device"], result["matrix_tflops"], result["base"]) == ("H200", [790] * 4, "tiny-mt5")
+    assert (result["device"], result["matrix_tflops"], result["base"]) == ("H200", [790] * 4, "random-mt5")
     assert output.with_suffix(".log").read_text() == "in --base\n" * 4
     printed = capsys.readouterr().out
     assert printed.count("100.0 articles/s") == 4

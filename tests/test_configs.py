@@ -26,7 +26,7 @@ FILES = {
     if not {"studies", "sweeps"} & set(file.parts)  # no configurations of train.py; see test_compare_command.py
 }
 # What a file about something else leaves open.
-BASE = "--model.base=assets/tiny-mt5"
+BASE = "--model.base=tests/random-mt5"
 SOURCES = "--data.sources=[{language: tr, path: tr.jsonl}]"
 PRETRAINING = (
     "--model=lightning_modules.span_corruption.SpanCorruptionModule",

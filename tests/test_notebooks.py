@@ -16,7 +16,7 @@ TESTED = (configured("callbacks.results_writer.ResultsWriter"),)
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     root = tmp_path_factory.mktemp("runs")
-    base = write_random_model(ROOT / "assets" / "tiny-mt5", root / "base")
+    base = write_random_model(ROOT / "tests" / "random-mt5", root / "base")
     for name in ("full", "lora"):
         flags = (f"--model.base={base}", f"--model.adaptation={name}")
         run("fit", root / name, *flags, "--trainer.max_steps=2", callbacks=SAVE_EVERY_STEP)

@@ -19,11 +19,11 @@ ROWS = [("a", "tr", "Vapurlar durdu."), ("b", "tr", "..."), ("c", "tr", "Okul yo
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory, tiny_mt5):
+def trained(tmp_path_factory, random_mt5):
     folder = tmp_path_factory.mktemp("model")
-    initialize(str(tiny_mt5), str(folder))
+    initialize(str(random_mt5), str(folder))
     for name in ("spiece.model", "tokenizer_config.json"):
-        shutil.copy(tiny_mt5 / name, folder)
+        shutil.copy(random_mt5 / name, folder)
     (folder / "generation_config.json").write_text('{"max_new_tokens": 6}')
     ExportRecord(max_source_tokens=64, languages=["tr"]).write(folder)
     return load_trained(str(folder), torch.device("cpu"))

@@ -92,12 +92,12 @@ def test_foreign_checkpoint_is_refused(copied_run):
         run("fit", copied_run, f"--ckpt_path={file}")
 
 
-def test_checkpoint_on_another_base_is_refused_with_both_names(copied_run, tmp_path, tiny_mt5):
+def test_checkpoint_on_another_base_is_refused_with_both_names(copied_run, tmp_path, random_mt5):
     other = tmp_path / "other"
-    initialize(str(tiny_mt5), str(other), seed=1)
+    initialize(str(random_mt5), str(other), seed=1)
     for name in ("spiece.model", "tokenizer_config.json"):
-        shutil.copy(tiny_mt5 / name, other)
-    with pytest.raises(ValueError, match=r"another base model: 'assets/tiny-mt5'.* but now it is '.*other'"):
+        shutil.copy(random_mt5 / name, other)
+    with pytest.raises(ValueError, match=r"another base model: 'tests/random-mt5'.* but now it is '.*other'"):
         run("fit", copied_run, "--ckpt_path=last", f"--model.base={other}")
 
 

@@ -22,8 +22,8 @@ TEXT = "Vapur seferleri şiddetli fırtına yüzünden bütün gün durduruldu."
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory, tiny_mt5) -> str:
-    folder = write_random_model(tiny_mt5, tmp_path_factory.mktemp("model"))
+def model(tmp_path_factory, random_mt5) -> str:
+    folder = write_random_model(random_mt5, tmp_path_factory.mktemp("model"))
     (folder / "generation_config.json").write_text('{"max_new_tokens": 6}')
     ExportRecord(max_source_tokens=64, languages=["tr", "en", "it"]).write(folder)
     return str(folder)

@@ -21,8 +21,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(BROWSER is None, reason="no C
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory, tiny_mt5) -> str:
-    folder = write_random_model(tiny_mt5, tmp_path_factory.mktemp("model"))
+def model(tmp_path_factory, random_mt5) -> str:
+    folder = write_random_model(random_mt5, tmp_path_factory.mktemp("model"))
     (folder / "generation_config.json").write_text('{"max_new_tokens": 16}')
     ExportRecord(max_source_tokens=128, languages=["tr", "en"]).write(folder)
     return str(folder)

@@ -66,12 +66,12 @@ def test_crashed_run_resumes_exactly(crashed, tmp_path):
         assert records(crashed)[key] == records(tmp_path)[key], key
 
 
-def test_checkpoint_of_full_fine_tuning_expands_to_the_whole_vocabulary(tmp_path, tiny_mt5):
+def test_checkpoint_of_full_fine_tuning_expands_to_the_whole_vocabulary(tmp_path, random_mt5):
     run("fit", tmp_path / "run", *FULL, callbacks=SAVE_EVERY_STEP)
     checkpoint = last_checkpoint(tmp_path / "run")
     file = run_folder(tmp_path / "run") / "checkpoints" / "last.ckpt"
-    vocabulary(["expand", str(file), "assets/tiny-mt5", str(tmp_path / "whole")])
-    initialize(str(tiny_mt5), str(tmp_path / "base"))
+    vocabulary(["expand", str(file), "tests/random-mt5", str(tmp_path / "whole")])
+    initialize(str(random_mt5), str(tmp_path / "base"))
     whole, base = (AutoModelForSeq2SeqLM.from_pretrained(tmp_path / name).state_dict() for name in ("whole", "base"))
     others = torch.ones(8_064, dtype=torch.bool)
     others[checkpoint[KEPT_KEY].long()] = False
@@ -87,4 +87,4 @@ def test_checkpoint_of_full_fine_tuning_expands_to_the_whole_vocabulary(tmp_path
 def test_adapters_are_not_expanded(crashed, tmp_path):
     file = run_folder(crashed) / "checkpoints" / "last.ckpt"
     with pytest.raises(ValueError, match="holds adapters only; they fit the whole vocabulary as they are"):
-        vocabulary(["expand", str(file), "assets/tiny-mt5", str(tmp_path / "whole")])
+        vocabulary(["expand", str(file), "tests/random-mt5", str(tmp_path / "whole")])

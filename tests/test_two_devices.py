@@ -113,8 +113,8 @@ def on_two_devices(root: Path, base: Path, accelerator: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory, tiny_mt5) -> Path:
-    folder = shutil.copytree(tiny_mt5, tmp_path_factory.mktemp("base") / "without-dropout")
+def base(tmp_path_factory, random_mt5) -> Path:
+    folder = shutil.copytree(random_mt5, tmp_path_factory.mktemp("base") / "without-dropout")
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"dropout_rate": 0.0}))
     return folder

@@ -34,10 +34,10 @@ class TrainedRun:
 
 
 @pytest.fixture(scope="session")
-def trained_run(tmp_path_factory: pytest.TempPathFactory, tiny_mt5: Path) -> Callable[[str], TrainedRun]:
+def trained_run(tmp_path_factory: pytest.TempPathFactory, random_mt5: Path) -> Callable[[str], TrainedRun]:
     """Trains a run of `SETTINGS` when it is first asked for."""
     root = tmp_path_factory.mktemp("trained")
-    base = write_random_model(tiny_mt5, root / "base")
+    base = write_random_model(random_mt5, root / "base")
     return functools.cache(lambda name: _train(root / name, base, SETTINGS[name]))
 
 

@@ -27,7 +27,7 @@ def test_a_run_and_its_resume_leave_their_records(tmp_path, capsys):
     data = {(one["source"], one["language"], one["split"]): one["fingerprint"] for one in report(folder)["splits"]}
     assert environment["data"] == {" ".join(key): fingerprint for key, fingerprint in data.items()}
     assert len(environment["data"]) == 6
-    assert environment["base"]["name"] == "assets/tiny-mt5"
+    assert environment["base"]["name"] == "tests/random-mt5"
     assert environment["base"]["fingerprint"]
 
 

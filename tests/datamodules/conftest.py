@@ -46,10 +46,10 @@ def sources(tmp_path):
 
 
 @pytest.fixture
-def make_data(sources, tiny_mt5):
+def make_data(sources, random_mt5):
     def make(**changes):
         options = {"sources": sources, "batch_size": 4, "eval_batch_size": 6, "num_workers": 0, "num_proc": 1}
-        data = BilingualDataModule(tokenizer=str(tiny_mt5), **(options | changes))
+        data = BilingualDataModule(tokenizer=str(random_mt5), **(options | changes))
         data.prepare_data()
         data.setup("fit")
         return data

@@ -14,7 +14,7 @@ def sentences(language: str, count: int) -> str:
 
 
 @pytest.fixture
-def make_data(tmp_path, tiny_mt5, tiny_tokenizer, monkeypatch):
+def make_data(tmp_path, random_mt5, tiny_tokenizer, monkeypatch):
     monkeypatch.setattr(
         "datamodules.corpus.load_tokenizer", lambda path, revision: tiny_tokenizer
     )  # loading takes long
@@ -24,7 +24,7 @@ def make_data(tmp_path, tiny_mt5, tiny_tokenizer, monkeypatch):
 
     def make(**changes):
         options = {"sources": sources, "input_tokens": 32, "batch_size": 4, "num_workers": 0, "hold_out": 0.1}
-        data = CorpusDataModule(tokenizer=str(tiny_mt5), cache=str(tmp_path / "cache"), **(options | changes))
+        data = CorpusDataModule(tokenizer=str(random_mt5), cache=str(tmp_path / "cache"), **(options | changes))
         data.prepare_data()
         data.setup("fit")
         return data

@@ -41,8 +41,8 @@ def counts(tiny_tokenizer, stories):
 
 
 @pytest.fixture
-def trimmed(tiny_mt5, counts):
-    tokenizer = load_tokenizer(str(tiny_mt5))
+def trimmed(random_mt5, counts):
+    tokenizer = load_tokenizer(str(random_mt5))
     return tokenizer, trim_to_counts(tokenizer, counts, NO_RESERVE)
 
 
@@ -74,9 +74,9 @@ def test_new_texts_are_spelt_with_smaller_pieces_and_lose_nothing(trimmed, tiny_
 
 
 @pytest.fixture(scope="module")
-def cut_with(tiny_mt5):
+def cut_with(random_mt5):
     """Cuts a text with some pieces only."""
-    tokenizer = load_tokenizer(str(tiny_mt5))
+    tokenizer = load_tokenizer(str(random_mt5))
     whole = tokenizer.backend_tokenizer.model
 
     def cut(text, kept):
@@ -180,9 +180,9 @@ def test_settings_out_of_range_are_refused(choices, message):
         VocabularyTrimming(**choices)
 
 
-def test_special_tokens_at_other_places_are_refused(tiny_mt5, tiny_tokenizer):
+def test_special_tokens_at_other_places_are_refused(random_mt5, tiny_tokenizer):
     with pytest.raises(ValueError, match="must be the first pieces"):
-        trim_tokenizer(load_tokenizer(str(tiny_mt5)), [0, 2, 3])
+        trim_tokenizer(load_tokenizer(str(random_mt5)), [0, 2, 3])
 
 
 def test_saved_tokenizer_is_the_same(trimmed, tmp_path, stories):
@@ -193,10 +193,10 @@ def test_saved_tokenizer_is_the_same(trimmed, tmp_path, stories):
     assert ids_of(again, stories["test"] + STRANGE) == ids_of(tokenizer, stories["test"] + STRANGE)
 
 
-def test_recorded_pieces_are_kept_again(trimmed, tmp_path, tiny_mt5):
+def test_recorded_pieces_are_kept_again(trimmed, tmp_path, random_mt5):
     tokenizer, kept = trimmed
     write_record(tmp_path / RECORD, kept, tokenizer_fingerprint(tokenizer))
-    again = load_tokenizer(str(tiny_mt5))
+    again = load_tokenizer(str(random_mt5))
     assert trim_to_file(again, tmp_path / RECORD).tolist() == kept.tolist()
     assert tokenizer_fingerprint(again) == tokenizer_fingerprint(tokenizer)
     with pytest.raises(ValueError, match="are those of another tokenizer"):
@@ -204,11 +204,11 @@ def test_recorded_pieces_are_kept_again(trimmed, tmp_path, tiny_mt5):
 
 
 @pytest.mark.parametrize("content", [None, "{", "[]", '{"kept_pieces": [0]}', '{"tokenizer": 1, "kept_pieces": "x"}'])
-def test_other_files_are_refused(tmp_path, tiny_mt5, content):
+def test_other_files_are_refused(tmp_path, random_mt5, content):
     if content is not None:
         (tmp_path / RECORD).write_text(content)
     with pytest.raises(ValueError, match=r"is no vocabulary\.json"):
-        trim_to_file(load_tokenizer(str(tiny_mt5)), tmp_path / RECORD)
+        trim_to_file(load_tokenizer(str(random_mt5)), tmp_path / RECORD)
 
 
 def test_data_module_trims_by_its_training_rows_alone(make_data, tiny_tokenizer):

@@ -34,8 +34,8 @@ def test_literal_special_tokens_in_a_text_are_spelt_out(tiny_tokenizer, text):
     assert tiny_tokenizer.decode(ids) == text
 
 
-def test_ids_equal_those_of_the_sentencepiece_library(tiny_tokenizer, tiny_mt5, quickstart):
-    library = sentencepiece.SentencePieceProcessor(model_file=str(tiny_mt5 / "spiece.model"))
+def test_ids_equal_those_of_the_sentencepiece_library(tiny_tokenizer, random_mt5, quickstart):
+    library = sentencepiece.SentencePieceProcessor(model_file=str(random_mt5 / "spiece.model"))
     stories = [json.loads(line) for file in quickstart.glob("*.jsonl") for line in file.open(encoding="utf-8")]
     sentences = [
         part for story in stories for part in re.split(r"(?<=[.!?]) ", f"{story['article']} {story['summary']}")
@@ -56,13 +56,13 @@ def test_special_ids_are_those_of_mt5(tiny_tokenizer):
     assert ids == (0, 1, 2)
 
 
-def test_fingerprint_names_the_vocabulary(tiny_tokenizer, tiny_mt5, tmp_path):
-    again = load_tokenizer(str(shutil.copytree(tiny_mt5, tmp_path / "same")))
+def test_fingerprint_names_the_vocabulary(tiny_tokenizer, random_mt5, tmp_path):
+    again = load_tokenizer(str(shutil.copytree(random_mt5, tmp_path / "same")))
     assert tokenizer_fingerprint(again) == tokenizer_fingerprint(tiny_tokenizer)
 
-    model = sentencepiece_model_pb2.ModelProto.FromString((tiny_mt5 / "spiece.model").read_bytes())
+    model = sentencepiece_model_pb2.ModelProto.FromString((random_mt5 / "spiece.model").read_bytes())
     model.pieces[5000].piece += "x"
-    other = shutil.copytree(tiny_mt5, tmp_path / "other")
+    other = shutil.copytree(random_mt5, tmp_path / "other")
     (other / "spiece.model").write_bytes(model.SerializeToString())
     assert tokenizer_fingerprint(load_tokenizer(str(other))) != tokenizer_fingerprint(tiny_tokenizer)
 

@@ -16,9 +16,9 @@ torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
-def tiny_base(tiny_mt5: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+def tiny_base(random_mt5: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = str(tmp_path_factory.mktemp("tiny-base"))
-    initialize(str(tiny_mt5), folder)
+    initialize(str(random_mt5), folder)
     return folder
 
 

@@ -56,8 +56,8 @@ def step(model: Any, settings: Acceleration, batch: dict[str, Any], smoothing: f
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("adaptation", ["lora", "full"])
-def test_loss_and_gradients_are_those_of_the_model_and_pytorch_s_cross_entropy(tiny_mt5, smoothing, adaptation):
-    model, batch = build(tiny_mt5, adaptation=adaptation), collated()
+def test_loss_and_gradients_are_those_of_the_model_and_pytorch_s_cross_entropy(random_mt5, smoothing, adaptation):
+    model, batch = build(random_mt5, adaptation=adaptation), collated()
     for settings in (OFF, Acceleration(False, False, 4), Acceleration(False, False, None)):
         loss, losses, gradients = step(model, settings, batch, smoothing)
         model.zero_grad()
@@ -71,16 +71,16 @@ def test_loss_and_gradients_are_those_of_the_model_and_pytorch_s_cross_entropy(t
         assert ((losses != 0) == (batch["labels"] != IGNORED_LABEL)).all()
 
 
-def test_divisor_of_the_batch_divides_the_sum(tiny_mt5):
-    model, batch = build(tiny_mt5), collated()
+def test_divisor_of_the_batch_divides_the_sum(random_mt5):
+    model, batch = build(random_mt5), collated()
     _, losses, gradients = step(model, OFF, batch)
     divided, _, divided_gradients = step(model, OFF, {**batch, "loss_divisor": torch.tensor(50.0)})
     torch.testing.assert_close(divided, losses.sum() / 50)
     torch.testing.assert_close(divided_gradients * 50, gradients * len(losses[losses != 0]), rtol=1e-4, atol=1e-4)
 
 
-def test_evaluation_is_not_smoothed_and_needs_no_gradients(tiny_mt5):
-    model, batch = build(tiny_mt5).eval(), collated()
+def test_evaluation_is_not_smoothed_and_needs_no_gradients(random_mt5):
+    model, batch = build(random_mt5).eval(), collated()
     head = model.get_output_embeddings().weight
     with torch.no_grad():
         plain, smoothed = (BatchLoss(model, head, OFF, smoothing)(batch)[0] for smoothing in (0.0, 0.3))
@@ -90,8 +90,8 @@ def test_evaluation_is_not_smoothed_and_needs_no_gradients(tiny_mt5):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("adaptation", ["lora", "qlora"])
-def test_compiled_blocks_give_the_same_gradients_for_every_shape_and_few_versions(tiny_mt5, adaptation):
-    model = build(tiny_mt5, adaptation=adaptation)
+def test_compiled_blocks_give_the_same_gradients_for_every_shape_and_few_versions(random_mt5, adaptation):
+    model = build(random_mt5, adaptation=adaptation)
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
     for width in (24, 16, 32, 40):
@@ -147,9 +147,9 @@ def test_chunk_must_be_positive():
 
 
 @pytest.mark.gpu
-def test_compilations_and_captures_are_counted(tiny_mt5):
+def test_compilations_and_captures_are_counted(random_mt5):
     torch._dynamo.utils.counters.clear()
-    model = build(tiny_mt5).cuda()
+    model = build(random_mt5).cuda()
     loss = BatchLoss(model, model.get_output_embeddings().weight, Acceleration(True, True), 0.0)
     counts = []
     for width in (24, 24, 32):

@@ -37,23 +37,23 @@ def test_initialized_head_is_untied_and_survives_saving_and_loading(loaded: Buil
     assert model.decoder.embed_tokens.weight.data_ptr() == embedding.data_ptr()
 
 
-def test_initialization_depends_on_its_seed_alone(tiny_base: str, tiny_mt5: Path, tmp_path: Path) -> None:
+def test_initialization_depends_on_its_seed_alone(tiny_base: str, random_mt5: Path, tmp_path: Path) -> None:
     torch.manual_seed(123)
     before = torch.get_rng_state()
     for seed in (0, 1):
-        initialize(str(tiny_mt5), str(tmp_path / str(seed)), seed)
+        initialize(str(random_mt5), str(tmp_path / str(seed)), seed)
     assert torch.equal(torch.get_rng_state(), before)
     first = (Path(tiny_base) / "model.safetensors").read_bytes()
     assert (tmp_path / "0" / "model.safetensors").read_bytes() == first
     assert (tmp_path / "1" / "model.safetensors").read_bytes() != first
 
 
-def test_a_folder_without_weights_loads_as_if_it_had_been_initialized(tiny_mt5: Path, loaded: Build) -> None:
-    direct = load_base(str(tiny_mt5), None, "full", Quantization(), torch.float32, CPU).state_dict()
+def test_a_folder_without_weights_loads_as_if_it_had_been_initialized(random_mt5: Path, loaded: Build) -> None:
+    direct = load_base(str(random_mt5), None, "full", Quantization(), torch.float32, CPU).state_dict()
     stored = loaded().state_dict()
     assert direct.keys() == stored.keys()
     assert all(torch.equal(direct[name], stored[name]) for name in stored)
-    assert [path.name for path in tiny_mt5.glob("*.safetensors")] == []
+    assert [path.name for path in random_mt5.glob("*.safetensors")] == []
 
 
 @pytest.mark.parametrize("adaptation", ["full", "lora", "dora", "qlora"])

@@ -192,7 +192,7 @@ def changed(run: TrainedRun, folder: Path, **base) -> str:
     [
         ({"name": "nowhere/at-all"}, [], r"base 'nowhere/at-all' .* Start in the folder where the run began"),
         ({"fingerprint": "0123"}, ["--merge"], "not the one of the run"),
-        ({"name": "assets/tiny-mt5"}, ["--adapter-only"], "holds no weights .* Use --merge"),
+        ({"name": "tests/random-mt5"}, ["--adapter-only"], "holds no weights .* Use --merge"),
     ],
 )
 def test_base_that_is_not_there_is_refused(trained_run, tmp_path, base, flags, message):

@@ -9,9 +9,9 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture(params=[("full", torch.float32), ("lora", torch.float32), ("qlora", torch.bfloat16)])
-def model(request, tiny_mt5):
+def model(request, random_mt5):
     adaptation, dtype = request.param
-    model = adapt(load_base(str(tiny_mt5), None, adaptation, Quantization(), dtype, CPU), adaptation, Lora())
+    model = adapt(load_base(str(random_mt5), None, adaptation, Quantization(), dtype, CPU), adaptation, Lora())
     generator = torch.Generator().manual_seed(0)
     for parameter in model.parameters():
         if parameter.requires_grad:  # adapters begin at 0

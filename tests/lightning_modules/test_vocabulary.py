@@ -17,9 +17,9 @@ TEXT = "Belediye, yeni tramvay hattının pazartesi günü açılacağını duyu
 
 
 @pytest.fixture(scope="session")
-def base(tiny_base, tiny_mt5):
+def base(tiny_base, random_mt5):
     for name in ("spiece.model", "tokenizer_config.json"):
-        shutil.copy(tiny_mt5 / name, tiny_base)
+        shutil.copy(random_mt5 / name, tiny_base)
     return tiny_base
 
 
@@ -143,7 +143,7 @@ def test_folders_that_exist_are_not_written_over(trimmed, base):
     assert record_of(trimmed) == before
 
 
-def test_expanding_needs_the_base_and_a_trimmed_model(trimmed, base, tmp_path, tiny_mt5):
+def test_expanding_needs_the_base_and_a_trimmed_model(trimmed, base, tmp_path, random_mt5):
     with pytest.raises(ValueError, match="is no trimmed model"):
         main(["expand", base, base, str(tmp_path / "out")])
     other = shutil.copytree(trimmed, tmp_path / "other")
