@@ -27,7 +27,7 @@ from studies.matrix import cells
 from studies.processes import Processes, available_devices
 from studies.study import Study, read_study
 
-STUDIES = Path(__file__).resolve().parent.parent / "configs/studies/small"
+STUDIES = Path(__file__).resolve().parent.parent / "configs/studies/case_study"
 ENCODER = Path("runs/case_study/encoder")  # where configs/case_study/bertscore_on_gpu.yaml looks for it
 # Cells of the study of failures in which the fault ends the run.
 MEANT_TO_FAIL = {"fp16-overflow", "minus-100-in-decoding", "bertscore-on-gpu"}
