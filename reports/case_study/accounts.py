@@ -70,12 +70,12 @@ def _spike(failures: Failures) -> Account:
     norm = clipped.greatest("train/gradient_norm", 0)
     return Account(
         "gradient_explosion",
-        f"no NaN; the loss stays at {free.last('train/loss')}",
-        "AdamW remembers one step's 10,000-fold gradients in its second moment and hardly moves for hundreds of steps",
+        f"no NaN; the training loss ends at {free.last('train/loss')} instead of {clipped.last('train/loss')}",
+        "AdamW keeps one step's 10,000-fold gradients in its second moment, and its steps stay tiny for long",
         "`GradientClipping`, on by default",
         "" if norm == NOT_MEASURED else f"It logs, and prints nothing: train/gradient_norm {norm}, clipped to 1.",
-        f"the same spike, clipped: loss {clipped.last('train/loss')}, ROUGE-1 {clipped.score('rouge1')} against "
-        f"{free.score('rouge1')}",
+        f"the same spike, clipped: ROUGE-L of the last validation {clipped.last('val/rougeL')} against "
+        f"{free.last('val/rougeL')}",
     )
 
 
