@@ -57,9 +57,10 @@ def _run(options: argparse.Namespace) -> int:
         with processes.stopped_by_signals():
             runs = Execution(study, output, processes).carry_out()
     failed = sum(run.status == "failed" for run in runs)
-    finished = sum(run.status == "finished" for run in runs)
-    print(f"{finished} runs tested, {failed} failed.")
-    print(f"Next: python compare.py report {output} --output runs/reports/{study.name}")
+    done = sum(run.status == ("finished" if study.tested else "fitted") for run in runs)
+    print(f"{done} runs {'tested' if study.tested else 'trained'}, {failed} failed.")
+    if study.tested:
+        print(f"Next: python compare.py report {output} --output runs/reports/{study.name}")
     if processes.stopping is not None:
         print("Stopped. The same command goes on.")
         return 128 + processes.stopping

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from jsonargparse import Namespace
+
 import train
 from case_study.merging import RECORD
 from reports.results import read_predictions, write_predictions
@@ -65,7 +67,7 @@ class EvaluatingCLI(train.OzetCLI):
 
     def before_instantiate_classes(self) -> None:
         """Places the evaluation."""
-        self.config[self.subcommand].trainer.update({"default_root_dir": str(self.folder), "logger": False})
+        self.config[self.subcommand].trainer.update(Namespace(default_root_dir=str(self.folder), logger=False))
 
 
 def evaluate(one: Evaluated) -> None:
