@@ -1,6 +1,6 @@
 """Runs the whole case study: both studies, every merge, the guards' messages, and the page that they make.
 
-    python -m case_study.run --set pairs=DATA --set base=FOLDER [--devices 0 0 1 1] [--output runs/case_study]
+    python -m case_study.run --set pairs=DATA --set base=FOLDER [--devices 0 0 1 1] [--only failures]
 
 The same command goes on where it was interrupted. `python -m reports.case_study` writes the page alone.
 """
@@ -21,13 +21,14 @@ from case_study.evaluate import FORMS, SENTINELS, evaluations
 from case_study.guards import write_messages
 from compare import check, variable
 from reports.case_study.page import write_case_study
-from reports.study_record import StudyRun
+from reports.study_record import StudyRun, trained_folder
 from studies.execution import Execution, locked
 from studies.matrix import cells
 from studies.processes import Processes, available_devices
 from studies.study import Study, read_study
 
-STUDIES = Path(__file__).resolve().parent.parent / "configs/studies/case_study"
+FOLDER = Path(__file__).resolve().parent.parent / "configs/studies/case_study"
+STUDIES = ("collapse", "failures")
 ENCODER = Path("runs/case_study/encoder")  # where configs/case_study/bertscore_on_gpu.yaml looks for it
 # Cells of the study of failures in which the fault ends the run.
 MEANT_TO_FAIL = {"fp16-overflow", "minus-100-in-decoding", "bertscore-on-gpu"}
@@ -40,10 +41,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--devices", nargs="+", help="CUDA devices; one named twice runs two at a time; default: all")
     parser.add_argument("--output", type=Path, default=Path("runs/case_study"))
     parser.add_argument("--page", type=Path, default=Path("docs"), help="folder of the page; default: docs")
+    parser.add_argument("--only", choices=STUDIES, nargs="+", default=list(STUDIES), help="some of the studies")
     options = parser.parse_args(arguments)
     processes = Processes(options.devices or available_devices())
     with locked(options.output), processes.stopped_by_signals():
-        unexpected = carry_out(dict(map(variable, options.set)), options.output, processes)
+        unexpected = carry_out(options.only, dict(map(variable, options.set)), options.output, processes)
     if processes.stopping is not None:
         print("Stopped. The same command goes on.")
         return 128 + processes.stopping
@@ -53,9 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return int(bool(unexpected))
 
 
-def carry_out(variables: Mapping[str, str], output: Path, processes: Processes) -> list[str]:
+def carry_out(names: Sequence[str], variables: Mapping[str, str], output: Path, processes: Processes) -> list[str]:
     """Makes what is missing; returns what failed against expectation."""
-    studies = [read_study(STUDIES / f"{name}.yaml", variables) for name in ("collapse", "failures")]
+    studies = [read_study(FOLDER / f"{name}.yaml", variables) for name in names]
     for study in studies:
         check(study)
     write_messages(output / "guards.json")
@@ -64,7 +66,10 @@ def carry_out(variables: Mapping[str, str], output: Path, processes: Processes) 
     with ThreadPoolExecutor(len(studies)) as pool:
         runs = list(pool.map(lambda study: Execution(study, output / study.name, processes).carry_out(), studies))
     found = [problem for one in runs for problem in unexpected_failures(one)]
-    return found + _evaluate(studies[0], output / studies[0].name, processes)
+    for study in studies:
+        if not study.tested:
+            found += _evaluate(study, output / study.name, processes)
+    return found
 
 
 def unexpected_failures(runs: Sequence[StudyRun]) -> list[str]:
@@ -76,7 +81,7 @@ def unexpected_failures(runs: Sequence[StudyRun]) -> list[str]:
 def _evaluate(study: Study, output: Path, processes: Processes) -> list[str]:
     """Shares the runs out over as many processes as there are devices: starting takes longer than an evaluation."""
     names = [run.name for cell in cells(study) for run in cell.finals(None)]
-    runs = [output / name for name in names]
+    runs = [output / name for name in names if trained_folder(output / name) is not None]
     open_runs = [
         run
         for place, run in enumerate(runs)

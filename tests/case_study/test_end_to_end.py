@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from case_study.evaluate import FORMS, Evaluated, evaluate
+from case_study.evaluate import FORMS, Evaluated, make
 from reports.case_study.page import write_case_study
 from reports.results import read_predictions, read_results
 from reports.study_record import StudyRun, write_study_run
@@ -35,7 +35,7 @@ def test_a_training_is_merged_tested_and_reported(tmp_path):
     labels = {"rate": "lr-1e-3", "targets": "all-linear", "labels": "with-end"}
     write_study_run(run, StudyRun("collapse", "", labels, True, None, 0, "val/rougeL", [], [], "fitted"))
     for form in FORMS:
-        evaluate(Evaluated(run, form, "allowed"))
+        make(Evaluated(run, form, "allowed"))
     found = {form: Evaluated(run, form, "allowed").folder for form in FORMS}
     assert (
         len({tuple(sorted(read_results(folder / "test/results.json").counts.items())) for folder in found.values()})
