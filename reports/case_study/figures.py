@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 
 from reports.case_study.collapse import FORMS, Collapse, mean_over_seeds
-from reports.curves import Series, read_run, smoothed
+from reports.curves import Series, read_run
 from reports.figure_style import COLOURS, LINES, MARKERS
 
 _NAMES = {"adapters": "not merged", "nf4": "merged into NF4", "bf16": "merged into bf16"}
@@ -71,9 +71,9 @@ def clipping_losses(runs: Mapping[str, Path]) -> Any:
         return None
     figure, axis = plt.subplots(figsize=(7, 3.6), layout="constrained")
     for place, (name, points) in enumerate(curves.items()):
-        steps, losses = zip(*smoothed(points), strict=True)
+        steps, losses = zip(*points, strict=True)
         axis.plot(steps, losses, LINES[place], color=COLOURS[place], label=name)
-    axis.set(xlabel="optimizer step", ylabel="training loss, smoothed (nats a token)", xlim=(0, None))
+    axis.set(xlabel="optimizer step", ylabel="training loss (nats a token)", xlim=(0, None))
     return _finished(figure, axis)
 
 
