@@ -85,7 +85,8 @@ class Collapse:
         levels = [list(dict.fromkeys(labels)) for labels in zip(*self.cells, strict=True)]
         groups = [self.of(form, sentinels, cell) for cell in self.cells for form in FORMS]
         seeds = {len(group) for group in groups}
-        if not groups or len(seeds) > 1 or not min(seeds) or len(self.cells) != np.prod([len(one) for one in levels]):
+        complete = len(self.cells) == np.prod([len(one) for one in levels]) and len(seeds) == 1 and min(seeds) > 0
+        if not complete or min(map(len, levels)) < 2:
             return None
         every = [sorted(group, key=lambda one: one.study.seed) for group in groups]
         articles = [key for key in every[0][0].scores if all(key in one.scores for group in every for one in group)]
