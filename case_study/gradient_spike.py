@@ -60,4 +60,4 @@ class Without(L.Callback):
         if len(kept) == len(trainer.callbacks):
             known = ", ".join(type(one).__name__ for one in trainer.callbacks)
             raise ValueError(f"Without.watcher {self.watcher!r} is not in this run; it has {known}.")
-        trainer.callbacks[:] = kept
+        trainer.callbacks = kept  # another list: Lightning is walking through the old one

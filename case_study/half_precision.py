@@ -61,7 +61,8 @@ class _HalfPrecisionLoss:
     device_type: str
 
     def __call__(self, batch: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        with torch.autocast(self.device_type, dtype=torch.float16):
+        # Cached weights would go on into the other format of the autocast around it.
+        with torch.autocast(self.device_type, dtype=torch.float16, cache_enabled=False):
             return self.exact(batch)
 
     def counts(self) -> dict[str, int]:
