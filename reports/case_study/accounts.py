@@ -57,8 +57,8 @@ def _half_precision(failures: Failures) -> Account:
     return Account(
         "fp16_overflow",
         f"training loss {unwatched.last('train/loss')}, then summaries of no use (ROUGE-1 {unwatched.score('rouge1')})",
-        "a feed-forward output beyond 65,504, the greatest fp16 number; the fault makes this small model's numbers as "
-        "large as mT5's",
+        "a feed-forward output beyond 65,504, the greatest fp16 number; the fault makes this small model's numbers at "
+        "least as large as mT5's",
         "the precision is refused; `NanMonitor` stops any other way in before the weights are touched",
         "\n".join(filter(None, [failures.refusal("fp16-overflow"), failures.run("fp16-overflow").error])),
         f"bf16: loss {_good(failures).last('train/loss')}, ROUGE-1 {_good(failures).score('rouge1')}",

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from case_study import evaluate
 from case_study.evaluate import Evaluated, evaluations
 from case_study.guards import message, write_messages
 from case_study.run import unexpected_failures
+from reports.results import Results, write_predictions, write_results
 from reports.study_record import StudyRun
 
 RUNS = [Path("a/seed-0"), Path("b/seed-0")]
@@ -50,3 +52,17 @@ def test_guards_refuse_in_their_own_words(tmp_path):
     assert "65,504" in said["fp16-overflow"]
     assert "must end in </s> exactly once" in said["labels-without-end"]
     assert "cannot be merged into 4-bit weights" in said["nf4-merge"]
+
+
+@pytest.mark.parametrize(("sentinel", "beams", "copied"), [(0.0, 1, True), (1.0, 1, False), (0.0, 4, False)])
+def test_suppression_is_evaluated_only_where_it_could_change_something(tmp_path, monkeypatch, sentinel, beams, copied):
+    made = []
+    monkeypatch.setattr(evaluate, "evaluate", made.append)
+    allowed, suppressed = (Evaluated(tmp_path, "nf4", kind) for kind in ("allowed", "suppressed"))
+    results = Results({}, {}, {}, {}, {}, {"generation": {"num_beams": beams}}, {}, {}, {})
+    write_results(allowed.folder / "test/results.json", results)
+    texts = dict.fromkeys(("id", "language", "article", "reference", "prediction"), "")
+    write_predictions(allowed.folder / "test/predictions.jsonl", [texts | {"scores": {"sentinel": sentinel}}])
+    evaluate.make(suppressed)
+    assert made == ([] if copied else [suppressed])
+    assert suppressed.done == copied
