@@ -51,9 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    study = read_study(options.study, dict(_variable(text) for text in options.set))
+    study = read_study(options.study, dict(variable(text) for text in options.set))
     output = options.output or Path("runs/studies") / study.name
-    _check(study)
+    check(study)
     _print_matrix(study, output)
     if options.dry_run:
         return 0
@@ -62,17 +62,22 @@ def _run(options: argparse.Namespace) -> int:
         with processes.stopped_by_signals():
             runs = Execution(study, output, processes).carry_out()
     failed = sum(run.status == "failed" for run in runs)
-    finished = sum(run.status == "finished" for run in runs)
-    print(f"{finished} runs tested, {failed} failed.")
-    print(f"Next: python compare.py report {output} --output runs/reports/{study.name}")
+    done = sum(run.status == ("finished" if study.tested else "fitted") for run in runs)
+    print(f"{done} runs {'tested' if study.tested else 'trained'}, {failed} failed.")
+    if study.tested:
+        print(f"Next: python compare.py report {output} --output runs/reports/{study.name}")
     if processes.stopping is not None:
         print("Stopped. The same command goes on.")
         return 128 + processes.stopping
     return int(failed > 0)
 
 
-def _check(study: Study) -> None:
-    """Reads the command lines as `train.py` will, before anything runs."""
+def check(study: Study) -> None:
+    """Reads the command lines as `train.py` will, before anything runs.
+
+    Raises:
+        ValueError: If `train.py` refuses one; names the cell.
+    """
     import train  # ten seconds, which a report need not wait for
 
     runs = [cell.run(cell.learning_rates[0], study.seeds[0]) for cell in cells(study)]
@@ -105,7 +110,12 @@ def _report(options: argparse.Namespace) -> int:
     return 0
 
 
-def _variable(text: str) -> tuple[str, str]:
+def variable(text: str) -> tuple[str, str]:
+    """The name and value of `--set NAME=VALUE`.
+
+    Raises:
+        ValueError: If it is not of this form.
+    """
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise ValueError(f"--set {text!r} must be NAME=VALUE.")

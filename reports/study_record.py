@@ -64,6 +64,12 @@ def read_study_run(folder: Path) -> StudyRun | None:
         raise ValueError(f"{str(file)!r} is damaged ({error}); remove it to begin this run again.") from error
 
 
+def written_folder(folder: Path) -> Path | None:
+    """The newest folder that `train.py fit` made under a run's folder, whether or not it still holds checkpoints."""
+    written = sorted(folder.glob("*/config.yaml"))
+    return written[-1].parent if written else None
+
+
 def trained_folder(folder: Path) -> Path | None:
     """The folder that `train.py` made under a run's folder: the newest that has saved a checkpoint."""
     saved = sorted(folder.glob("*/checkpoints/last.ckpt"), key=lambda path: path.stat().st_mtime)

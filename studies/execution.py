@@ -93,7 +93,8 @@ class Execution:
         return cell.finals(chosen.learning_rate)
 
     def _fit_and_test(self, run: Run, device: str | None) -> None:
-        if self._fit(run, device) and recorded(self.study, run, self.output).status != "finished":
+        fitted = self._fit(run, device)
+        if fitted and self.study.tested and recorded(self.study, run, self.output).status != "finished":
             # It has nothing to save: its files are written at its end.
             self._command(run, "test", [*run.test_flags, "--ckpt_path=best"], device, signal.SIGKILL, "finished")
 

@@ -33,12 +33,13 @@ class Processes:
 
     Attributes:
         stopping: The signal that was received, None if none was; then nothing new is started.
+        count: How many run at a time.
     """
 
     def __init__(self, devices: Sequence[str | None], inherited: Sequence[int] = ()) -> None:
         self.stopping: int | None = None
         self._inherited = tuple(inherited)
-        self._count = len(devices)
+        self.count = len(devices)
         self._free: SimpleQueue[str | None] = SimpleQueue()
         for device in devices:
             self._free.put(device)
@@ -47,7 +48,7 @@ class Processes:
 
     def run_all(self, jobs: Sequence[Callable[[str | None], None]]) -> None:
         """Runs jobs, each with a device of its own; an error in one is raised when all have ended."""
-        with ThreadPoolExecutor(self._count) as pool:
+        with ThreadPoolExecutor(self.count) as pool:
             waiting = [pool.submit(self._with_device, job) for job in jobs]
         for future in waiting:
             future.result()

@@ -46,6 +46,7 @@ class Study:
         seeds: Each cell is trained with each.
         learning_rates: Tried with the first seed; the one with the best validation is then trained with the others.
         monitor: The validation figure, the greater the better, which decides between the rates.
+        tested: Whether models are tested; `false` where another program evaluates them.
 
     Raises:
         ValueError: If an axis, the seeds or the rates are empty, a label is not legal, or the reference is no cell.
@@ -60,6 +61,7 @@ class Study:
     seeds: list[int] = field(default_factory=lambda: [0])
     learning_rates: LearningRates | None = None
     monitor: str = "val/rougeL"
+    tested: bool = True
 
     def __post_init__(self) -> None:
         _require_labels([self.name], "name")

@@ -45,6 +45,7 @@ def plain(values: dict) -> dict:
 def test_every_file_is_found():
     assert Counter(str(Path(name).parent) for name in FILES) == {
         "configs": 2,
+        "configs/case_study": 13,
         "configs/data": 8,
         "configs/logger": 2,
         "configs/model": 5,
@@ -63,6 +64,38 @@ def test_file_is_parsed_and_wins_over_the_defaults(name):
         assert {key: found[key] for key in plain(written)} == plain(written)
         written = plain(written.get("init_args", {}))
         assert {key: found.init_args[key] for key in written} == written
+
+
+CASE_STUDY = sorted(name for name in FILES if name.startswith("configs/case_study/"))
+
+
+def settings(config) -> dict[str, object]:
+    """The leaves of a configuration by their place."""
+    flat = {key: value for key, value in vars(config.as_flat()).items() if not key.startswith("config")}
+    return flat | {"trainer.callbacks": repr(flat["trainer.callbacks"])}
+
+
+def stated(name: str) -> set[str]:
+    """Places that a file of the case study names."""
+
+    def places(value, prefix: str):
+        if not isinstance(value, dict):
+            return {prefix}
+        return set().union(*(places(one, f"{prefix}.{key}" if prefix else key) for key, one in value.items()))
+
+    content = yaml.safe_load(FILES[name].read_text(encoding="utf-8"))
+    return {place.removesuffix("+") for place in places(content, "")}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in CASE_STUDY if "good" not in name])
+def test_a_failure_of_the_case_study_differs_from_the_good_run_by_its_fault_alone(name):
+    good, fault = (f"--config={FILES[file]}" for file in ("configs/case_study/good.yaml", name))
+    before, after = (settings(parser().parse_args(["fit", *flags]).fit) for flags in ([good], [good, fault]))
+    changed = {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
+    # A class of the case study has a switch that the project's own has not.
+    assert changed - stated(name) <= {"data.init_args.only_cut"}
+    assert stated(name) <= changed
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if name.startswith(("configs/model/", "configs/pretrain/"))])

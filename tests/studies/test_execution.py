@@ -1,6 +1,7 @@
 """Runs are made once, go on where they were interrupted, and a failure stops none of the others."""
 
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,14 @@ def test_the_best_rate_of_the_first_seed_is_trained_with_the_others_and_tested(t
     assert [one.status for one in records].count("finished") == 4
     assert status(tmp_path, "full/lr-0.1/seed-0") == "fitted"
     assert [one.reference for one in records if one.labels["method"] == "lora"] == [False] * 3
+
+
+def test_models_that_another_program_evaluates_are_not_tested(tmp_path):
+    trainings = Trainings()
+    records = carry_out(tmp_path, trainings, replace(STUDY, tested=False))
+    assert len(trainings.made("fit")) == 4 + 2
+    assert trainings.made("test") == []
+    assert {one.status for one in records} == {"fitted"}
 
 
 def test_finished_runs_are_not_made_again(tmp_path):
