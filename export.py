@@ -50,7 +50,8 @@ def _export(options: argparse.Namespace) -> None:
         _write_cards(options, checkpoint, form, asdict(verification))
         print(verification)
     size = sum(file.stat().st_size for file in options.output.iterdir()) / 1e6
-    print(f"{options.output}: {size:.1f} MB. README.md in it says how to load it.")
+    how = "README.md in it says how to load it" if verification is not None else "give it as model.base"
+    print(f"{options.output}: {size:.1f} MB; {how}.")
     if options.push:
         print(f"Uploaded: {push(options.output, options.push)}")
 

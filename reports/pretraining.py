@@ -1,8 +1,12 @@
-"""Loss curves of pretraining against tokens and minutes: `python -m reports.pretraining RUN ... --output FILE.png`."""
+"""Loss curves of pretraining against tokens and minutes: `python -m reports.pretraining [NAME=]RUN ... --output PNG`.
+
+Runs of one name are the stretches of one training: each goes on where the one before it ended.
+"""
 
 from __future__ import annotations
 
 import argparse
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +16,7 @@ from matplotlib import pyplot as plt
 
 from reports.curves import Series, read_run
 from reports.figure_style import COLOURS, LINES
+from reports.prediction_files import named_path
 
 _COLOURS = COLOURS[:6]
 
@@ -31,27 +36,40 @@ class Trajectory:
     losses: dict[str, np.ndarray]
 
 
-def trajectory(series: Series) -> Trajectory:
-    """Reads it off the record of a run, stretches that were resumed included.
+def trajectory(*stretches: Series) -> Trajectory:
+    """Reads it off the records of one training, stretches that were resumed included.
 
     Args:
-        series: From `read_run`.
+        *stretches: From `read_run`; each goes on with the weights of the one before it, and counts anew.
 
     Raises:
-        ValueError: If the run has no validation or is none of pretraining.
+        ValueError: If one has no validation or is none of pretraining.
     """
+    parts, spent = [], np.zeros(2)
+    for series in stretches:
+        (tokens, minutes), ends, losses = _stretch(series)
+        parts.append((spent[0] + tokens, spent[1] + minutes, losses))
+        spent = spent + ends
+    tokens, minutes = (np.concatenate([part[index] for part in parts]) for index in range(2))
+    languages = sorted({language for _, _, losses in parts for language in losses})
+    joined = {
+        code: np.concatenate([losses.get(code, np.full(len(at), np.nan)) for at, _, losses in parts])
+        for code in languages
+    }
+    return Trajectory(tokens, minutes, joined)
+
+
+def _stretch(series: Series) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """(2, validations) millions of tokens and minutes, (2,) of them at the end, losses by language."""
     losses = {key.rsplit("/", 1)[1]: points for key, points in series.items() if key.startswith("val/loss/")}
     if not losses or "train/tokens" not in series or "perf/tokens_per_s" not in series:
         raise ValueError("The run has no record of a validation in pretraining, with tokens and tokens a second.")
     steps, tokens = np.array(series["train/tokens"]).T
     rates = np.interp(steps, *np.array(series["perf/tokens_per_s"]).T)
-    minutes = np.cumsum(np.diff(tokens, prepend=0.0) / rates) / 60
+    spent = np.stack([tokens / 1e6, np.cumsum(np.diff(tokens, prepend=0.0) / rates) / 60])
     at = [step for step, _ in next(iter(losses.values()))]
-    return Trajectory(
-        np.interp(at, steps, tokens) / 1e6,
-        np.interp(at, steps, minutes),
-        {language: np.array([loss for _, loss in points]) for language, points in losses.items()},
-    )
+    places = np.stack([np.interp(at, steps, row) for row in spent])
+    return places, spent[:, -1], {code: np.array([loss for _, loss in points]) for code, points in losses.items()}
 
 
 def draw_pretraining(runs: Mapping[str, Trajectory], output: Path) -> Path:
@@ -84,12 +102,14 @@ def draw_pretraining(runs: Mapping[str, Trajectory], output: Path) -> Path:
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("runs", type=Path, nargs="+", help="folders of runs of train.py")
+    parser.add_argument("runs", nargs="+", metavar="[NAME=]RUN", help="folders of runs of train.py")
     parser.add_argument("--output", type=Path, required=True)
     options = parser.parse_args(arguments)
-    names = [run.resolve().name for run in options.runs]
+    runs: dict[str, list[Path]] = defaultdict(list)
+    for name, path in map(named_path, options.runs):
+        runs[Path(name).name if name == path else name].append(Path(path))
     try:
-        found = {name: trajectory(read_run(run)) for name, run in zip(names, options.runs, strict=True)}
+        found = {name: trajectory(*map(read_run, stretches)) for name, stretches in runs.items()}
     except ValueError as error:
         parser.error(str(error))
     print(draw_pretraining(found, options.output))

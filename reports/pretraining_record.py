@@ -35,6 +35,12 @@ class PretrainingRecord:
         return points[-1][1] if points else None
 
     @property
+    def steps(self) -> int | None:
+        """Steps taken when it last logged."""
+        points = self.curves.get("train/tokens")
+        return round(points[-1][0]) + 1 if points else None
+
+    @property
     def losses(self) -> dict[str, tuple[float, float]]:
         """By language, nats a target token of the first and of the last validation."""
         own = {key.rsplit("/", 1)[1]: points for key, points in self.curves.items() if key.startswith("val/loss/")}

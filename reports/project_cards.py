@@ -1,6 +1,6 @@
 """The project's own cards, `MODEL_CARD.md` and `DATA_CARD.md`, from the records of its runs.
 
-python -m reports.project_cards --model FOLDER --pretraining RUN --studies runs/studies/adaptation ... --output docs
+python -m reports.project_cards --model FOLDER --pretraining RUN ... --studies runs/studies/adaptation ... --output docs
 
 Parts whose records are not given say so, so that the cards are complete at any time.
 """
@@ -26,12 +26,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command."""
     parser = argparse.ArgumentParser(prog="python -m reports.project_cards", description=__doc__.splitlines()[0])
     parser.add_argument("--model", type=Path, default=ROOT / "assets" / "tiny-mt5", help="folder of the small mT5")
-    parser.add_argument("--pretraining", type=Path, metavar="RUN", help="folder of the run that made it")
+    parser.add_argument(
+        "--pretraining",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="RUN",
+        help="folders of the runs that made it, in turn",
+    )
     parser.add_argument("--studies", type=Path, nargs="+", default=[], metavar="DIR", help="a section for each")
     parser.add_argument("--output", type=Path, default=ROOT / "docs", help="folder to write; default: docs")
     options = parser.parse_args(arguments)
     corpora = known_corpora()
-    pretraining = None if options.pretraining is None else read_pretraining(options.pretraining)
+    pretraining = [read_pretraining(run) for run in options.pretraining]
     studies = [find([folder]) for folder in options.studies]
     cards = {
         "MODEL_CARD.md": project_model_card(options.model, pretraining, studies, corpora),

@@ -19,13 +19,13 @@ _SIZES = ("d_model", "d_ff", "d_kv", "num_layers", "num_decoder_layers", "num_he
 
 
 def project_model_card(
-    model: Path, pretraining: PretrainingRecord | None, studies: Sequence[Findings], corpora: KnownCorpora
+    model: Path, pretraining: Sequence[PretrainingRecord], studies: Sequence[Findings], corpora: KnownCorpora
 ) -> str:
     """The card in Markdown.
 
     Args:
         model: Folder with its `config.json`.
-        pretraining: Of the run that made it; None leaves a section that says so.
+        pretraining: Of the runs that made it, each with the weights of the one before; none leaves a note of that.
         studies: Comparisons of runs with it.
         corpora: For licences.
 
@@ -34,7 +34,7 @@ def project_model_card(
     """
     return markdown_template("project_model_card.md.j2").render(
         architecture=_architecture(model),
-        pretraining=pretraining and _pretraining(pretraining, corpora),
+        pretraining=_pretraining(pretraining, corpora) if pretraining else None,
         studies=[(one.title, _study(one)) for one in studies],
         licences=_licences(pretraining, corpora),
     )
@@ -49,23 +49,30 @@ def _architecture(model: Path) -> str:
     return settings_table(sizes)
 
 
-def _pretraining(record: PretrainingRecord, corpora: KnownCorpora) -> str:
+def _pretraining(stretches: Sequence[PretrainingRecord], corpora: KnownCorpora) -> str:
+    parts = [_texts(stretches[0], corpora)]
+    for number, record in enumerate(stretches, start=1):
+        title = f"### Stretch {number} of {len(stretches)}\n\n" if len(stretches) > 1 else ""
+        parts.append(title + _stretch(record))
+    return "\n\n".join([*parts, _provenance(stretches[-1].environment)])
+
+
+def _stretch(record: PretrainingRecord) -> str:
     model, data = (record.configuration[part]["init_args"] for part in ("model", "data"))
-    trainer = record.configuration["trainer"]
     settings: dict[str, Any] = {
         "optimizer": f"{model['optimizer']['class_path']} {model['optimizer'].get('init_args', '')}",
         "schedule": model.get("schedule"),
-        "steps": trainer.get("max_steps"),
+        "steps": record.steps,
         **{name: data.get(name) for name in ("batch_size", "input_tokens", "density", "mean_span", "temperature")},
-        "precision": trainer.get("precision"),
+        "precision": record.configuration["trainer"].get("precision"),
         "seed": record.configuration.get("seed_everything"),
     }
     losses = [[language, f"{first:.3f}", f"{last:.3f}"] for language, (first, last) in record.losses.items()]
     seen = UNKNOWN if record.tokens is None else f"{record.tokens / 1e6:,.0f} million"
     return (
-        f"{_texts(record, corpora)}\n\n{settings_table(settings)}\n\nTokens of text seen: {seen}. "
+        f"{settings_table(settings)}\n\nTokens of text seen: {seen}. "
         "Validation loss on held-out documents, nats a target token:\n\n"
-        f"{table(['language', 'first validation', 'last'], losses)}\n\n{_provenance(record.environment)}"
+        f"{table(['language', 'first validation', 'last'], losses)}"
     )
 
 
@@ -105,7 +112,7 @@ def _study(findings: Findings) -> str:
     )
 
 
-def _licences(record: PretrainingRecord | None, corpora: KnownCorpora) -> list[tuple[str, str]]:
+def _licences(stretches: Sequence[PretrainingRecord], corpora: KnownCorpora) -> list[tuple[str, str]]:
     """Of the texts that it read; of all that are known, without a record."""
-    names = list(corpora.texts) if record is None else [Path(one["source"]).name for one in record.splits]
+    names = [Path(one["source"]).name for record in stretches for one in record.splits] or list(corpora.texts)
     return [(name, corpora.licence(name) or UNKNOWN) for name in dict.fromkeys(name.split(".")[0] for name in names)]

@@ -29,11 +29,20 @@ def test_tokens_and_minutes_go_on_over_a_resume(tmp_path):
     np.testing.assert_allclose(found.losses["tr"], [8.01, 7.01, 6.01])
 
 
+def test_a_further_stretch_goes_on_where_the_one_before_ended(tmp_path):
+    for name in ("one", "two"):
+        record(tmp_path / name, rows(0, 150))
+    found = trajectory(*(read_run(tmp_path / name) for name in ("one", "two")))
+    np.testing.assert_allclose(found.tokens, [0.06, 0.09 + 0.06])
+    np.testing.assert_allclose(found.minutes, [1, 1.5 + 1], rtol=1e-6)
+    np.testing.assert_allclose(found.losses["tr"], [8.01, 8.01])
+
+
 def test_picture_is_drawn_of_several_runs(tmp_path):
     runs = [tmp_path / "one", tmp_path / "two"]
     for run in runs:
         record(run, rows(0, 200))
-    main([*map(str, runs), f"--output={tmp_path / 'curves.png'}"])
+    main([f"first={runs[0]}", str(runs[1]), f"--output={tmp_path / 'curves.png'}"])
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 

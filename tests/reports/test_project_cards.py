@@ -72,6 +72,14 @@ def test_a_pretraining_run_fills_its_section(tmp_path):
     assert "  - unheard-of: not recorded" in model and "tr-tbmm" not in model
 
 
+def test_stretches_of_one_pretraining_follow_each_other(tmp_path):
+    runs = [write_pretraining(tmp_path / name) for name in ("first", "second")]
+    model, _ = cards(tmp_path / "out", "--pretraining", *runs)
+    assert model.index("### Stretch 1 of 2") < model.index("### Stretch 2 of 2")
+    assert model.count("| `steps` | `6000` |") == model.count("seen: 218 million") == 2
+    assert model.count("| `it-dice-crime-news.txt.zst` |") == model.count("NVIDIA H200") == 1
+
+
 def test_studies_fill_both_cards_with_the_numbers_of_their_runs(tmp_path):
     for name, mean in (("full", 30), ("lora", 28)):
         write_run(tmp_path / "runs" / name, {"tr": scores(mean, 0)}, name)
