@@ -10,6 +10,7 @@ from callbacks.bertscore import BertScore
 from metrics.bertscore import BertScorer, Encoder
 
 
+@pytest.mark.slow
 def test_scores_in_the_record_are_those_of_the_summaries_of_their_step(tmp_path, quickstart, monkeypatch):
     """Here the summaries grow with the steps."""
     texts = (quickstart / "tr.jsonl").read_text(encoding="utf-8").splitlines()

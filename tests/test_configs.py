@@ -49,7 +49,7 @@ def test_every_file_is_found():
         "configs/data": 8,
         "configs/logger": 2,
         "configs/model": 5,
-        "configs/pretrain": 3,
+        "configs/pretrain": 4,
         "benchmarks/configs": 1,
         "tests/conf": 2,
     }

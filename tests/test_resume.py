@@ -33,7 +33,7 @@ def uninterrupted(tmp_path_factory) -> Path:
     ("step", "saving", "workers"),
     [
         pytest.param(2, SAVE_EVERY_STEP, 0, id="mid-epoch"),
-        pytest.param(3, SAVE_EVERY_STEP, 2, id="when validation is due, with workers"),
+        pytest.param(3, SAVE_EVERY_STEP, 2, id="when validation is due, with workers", marks=pytest.mark.slow),
         pytest.param(
             5, SAVE_AFTER_VALIDATION, 0, id="two steps after the checkpoint of a validation", marks=pytest.mark.slow
         ),

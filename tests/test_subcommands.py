@@ -72,8 +72,9 @@ def test_prepare_prints_the_report_and_starts_no_run(tmp_path, capsys):
 
 @pytest.mark.parametrize(
     "adaptation",
-    [pytest.param("full", marks=pytest.mark.slow), pytest.param("lora", marks=pytest.mark.slow), "dora"],
+    ["full", "lora", "dora"],
 )
+@pytest.mark.slow
 def test_other_adaptations_train_and_reload(tmp_path, adaptation):
     few = ("--trainer.max_steps=3", f"--model.adaptation={adaptation}", "--model.gradient_checkpointing=true")
     run("fit", tmp_path, *few)

@@ -59,6 +59,7 @@ def test_other_vocabulary_is_refused_and_the_recorded_one_accepted(crashed):
     assert (run_folder(crashed) / RECORD).read_bytes() == before
 
 
+@pytest.mark.slow
 def test_crashed_run_resumes_exactly(crashed, tmp_path):
     run("fit", tmp_path, *TRIMMED)
     run("fit", crashed, *TRIMMED, "--ckpt_path=last")

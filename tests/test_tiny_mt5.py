@@ -1,0 +1,88 @@
+"""The pretrained model that ships with the project behaves as mT5 does, and learns in 4 bits as mT5 does."""
+
+import json
+from pathlib import Path
+
+import lightning as L
+import pytest
+import torch
+from transformers import AutoModelForSeq2SeqLM
+
+from datamodules.bilingual import BilingualDataModule
+from datamodules.sources import Columns, Limits, SummarizationSource
+from datamodules.tokenizer import load_tokenizer
+from lightning_modules.acceleration import Acceleration
+from lightning_modules.adaptation import Lora
+from lightning_modules.generation import Generation
+from lightning_modules.optimization import Schedule
+from lightning_modules.seq2seq import Seq2SeqModule
+
+ROOT = Path(__file__).parent.parent
+TINY = str(ROOT / "assets" / "tiny-mt5")
+STORIES = {code: str(ROOT / f"assets/quickstart/{code}.jsonl") for code in ("tr", "en", "it")}
+
+
+@pytest.fixture(scope="module")
+def pretrained():
+    return AutoModelForSeq2SeqLM.from_pretrained(TINY, dtype=torch.float32).eval(), load_tokenizer(TINY)
+
+
+def test_untuned_it_begins_with_a_sentinel_as_mt5_does(pretrained):
+    model, tokenizer = pretrained
+    lines = [line for path in STORIES.values() for line in Path(path).read_text(encoding="utf-8").splitlines()[:2]]
+    articles = [json.loads(line)["article"][:300] for line in lines]
+    inputs = tokenizer(articles, return_tensors="pt", padding=True)
+    begins = model.generate(**inputs, max_new_tokens=1)[:, 1]
+    assert tokenizer.convert_ids_to_tokens(begins.tolist()) == ["▁<extra_id_0>"] * len(articles)
+
+
+@pytest.mark.parametrize(
+    ("gap", "filled"),
+    [
+        ("Türkiye Büyük <extra_id_0> Meclisi", "Millet"),
+        ("The capital of the United <extra_id_0> is London.", "Kingdom"),
+    ],
+)
+def test_it_fills_gaps(pretrained, gap, filled):
+    model, tokenizer = pretrained
+    output = model.generate(**tokenizer([gap], return_tensors="pt"), max_new_tokens=6)
+    assert filled in tokenizer.decode(output[0])
+
+
+def test_its_head_is_its_own(pretrained):
+    model, _ = pretrained
+    assert not torch.equal(model.get_output_embeddings().weight, model.get_input_embeddings().weight)
+
+
+def test_in_4_bits_it_learns_the_stories(tmp_path):
+    L.seed_everything(0, verbose=False)
+    columns, limits = Columns(id="id", split="split"), Limits(train=8, validation=1, test=1)
+    sources = [SummarizationSource(code, path, columns=columns, limits=limits) for code, path in STORIES.items()]
+    data = BilingualDataModule(
+        sources, tokenizer=TINY, max_source_tokens=64, max_target_tokens=32, batch_size=8, num_workers=0, num_proc=1
+    )
+    model = Seq2SeqModule(
+        TINY,
+        adaptation="qlora",
+        lora=Lora(dropout=0.0),
+        generation=Generation(max_new_tokens=12),
+        optimizer=lambda parameters: torch.optim.AdamW(parameters, lr=3e-3),
+        schedule=Schedule(name="constant", warmup_steps=0),
+        acceleration=Acceleration(compile=False),
+    )
+    trainer = L.Trainer(
+        default_root_dir=tmp_path,
+        accelerator="cpu",
+        precision="32-true",
+        max_epochs=3,
+        check_val_every_n_epoch=3,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(model, data)
+    scores = {key: float(value) for key, value in trainer.callback_metrics.items()}
+    assert model.parameter_count.four_bit > 5_000_000
+    assert scores["val/loss"] < 5.5  # 9.0 is a guess among all pieces
+    assert scores["val/sentinel_start"] == scores["val/empty"] == 0
