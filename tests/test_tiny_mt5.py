@@ -56,16 +56,16 @@ def test_its_head_is_its_own(pretrained):
 
 def test_in_4_bits_it_learns_the_stories(tmp_path):
     L.seed_everything(0, verbose=False)
-    columns, limits = Columns(id="id", split="split"), Limits(train=8, validation=1, test=1)
+    columns, limits = Columns(id="id", split="split"), Limits(train=8, validation=2, test=1)
     sources = [SummarizationSource(code, path, columns=columns, limits=limits) for code, path in STORIES.items()]
     data = BilingualDataModule(
-        sources, tokenizer=TINY, max_source_tokens=64, max_target_tokens=32, batch_size=8, num_workers=0, num_proc=1
+        sources, tokenizer=TINY, max_source_tokens=64, max_target_tokens=48, batch_size=8, num_workers=0, num_proc=1
     )
     model = Seq2SeqModule(
         TINY,
         adaptation="qlora",
         lora=Lora(dropout=0.0),
-        generation=Generation(max_new_tokens=12),
+        generation=Generation(max_new_tokens=24),
         optimizer=lambda parameters: torch.optim.AdamW(parameters, lr=3e-3),
         schedule=Schedule(name="constant", warmup_steps=0),
         acceleration=Acceleration(compile=False),
@@ -74,8 +74,8 @@ def test_in_4_bits_it_learns_the_stories(tmp_path):
         default_root_dir=tmp_path,
         accelerator="cpu",
         precision="32-true",
-        max_epochs=3,
-        check_val_every_n_epoch=3,
+        max_epochs=4,
+        check_val_every_n_epoch=4,
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
@@ -85,4 +85,5 @@ def test_in_4_bits_it_learns_the_stories(tmp_path):
     scores = {key: float(value) for key, value in trainer.callback_metrics.items()}
     assert model.parameter_count.four_bit > 5_000_000
     assert scores["val/loss"] < 5.5  # 9.0 is a guess among all pieces
-    assert scores["val/sentinel_start"] == scores["val/empty"] == 0
+    assert scores["val/sentinel_start"] == 0
+    assert scores["val/rouge1"] > 3
