@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import yaml
+import pytest
 from command_line import records, run, run_folder
 
 from lightning_modules.checkpointing import find_checkpoint
@@ -11,6 +12,7 @@ DEFAULT = yaml.safe_load((Path(__file__).parent.parent / "configs/default.yaml")
 CHECKPOINTS = tuple(one for one in DEFAULT["trainer"]["callbacks"] if one["class_path"].endswith("Checkpoint"))
 
 
+@pytest.mark.slow
 def test_a_validation_at_the_end_of_the_last_epoch_counts(tmp_path):
     assert [one["class_path"].rsplit(".", 1)[1] for one in CHECKPOINTS] == ["ModelCheckpoint", "LastCheckpoint"]
     # The learning loss falls, ROUGE of random weights is chance.

@@ -149,6 +149,7 @@ def test_losses_scores_and_weights_are_those_of_one_device(two_devices, tmp_path
     assert_same_weights(two_devices / adaptation, tmp_path)
 
 
+@pytest.mark.slow
 def test_accumulated_batches_teach_what_one_large_batch_does(tmp_path, base):
     for accumulated in (1, 4):  # an epoch of one step: all 25 rows, or 8, 8, 8 and 1
         train(tmp_path / f"{accumulated}", base, "full", "cpu", 1, rows=32, accumulated=accumulated)

@@ -61,7 +61,9 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     ("planted", "activations", "kind", "name", "dtype", "counts"),
     [
         (fault("gradient", 2, name=PARAMETER, value="inf"), False, "gradient", PARAMETER, "float32", (0, 1)),
-        (fault("activation", 2, name=LAYER), True, "activation", LAYER, "bfloat16", (1, 0)),
+        pytest.param(
+            *(fault("activation", 2, name=LAYER), True, "activation", LAYER, "bfloat16", (1, 0)), marks=pytest.mark.slow
+        ),
     ],
 )
 def test_planted_fault_is_caught_and_named(tmp_path, planted, activations, kind, name, dtype, counts):

@@ -109,6 +109,7 @@ def test_workers_leave_it_to_the_training_process_to_answer_sigterm(rows, tiny_t
     assert [batch["ids"] for batch in (first, *batches)] == [[rows[row]["id"]] for row in range(8)]
 
 
+@pytest.mark.slow
 def test_a_process_ends_while_its_loader_still_works():
     script = """
 from datamodules.loading import build_loader
