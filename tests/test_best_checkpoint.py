@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-import yaml
 import pytest
+import yaml
 from command_line import records, run, run_folder
 
 from lightning_modules.checkpointing import find_checkpoint
