@@ -35,8 +35,8 @@ class GraphedLoss:
         self.function, self.parameters = function, list(parameters)
         self.gradients = [torch.zeros_like(parameter) for parameter in self.parameters]
         self.graphs: dict[tuple[torch.Size, ...], _Graphs] = {}
-        # Warm-up and capture of all shapes share memory: with an own pool, and an own stream, to which a pool's blocks
-        # belong, what a warm-up leaves would be missed by the capture that follows.
+        # Warm-ups and captures of all shapes share one pool, else each kind would take the memory of a step. They share
+        # one stream, too, since a block of a pool is only used again by the stream that it was made for.
         self._pool: Any = None
         self._stream: Any = None
         self._anchor = torch.zeros((), device=self.parameters[0].device, requires_grad=True)
