@@ -49,4 +49,9 @@ ADVICE = {
         "summarising. Compare its ROUGE with lead_rougeL; if it is no better, train longer or raise the learning rate, "
         "and check whether the references themselves are copied."
     ),
+    ("uniform", "high"): (
+        "{value:.0%} of the {language} summaries are the same, word for word, as another article's: the model hardly "
+        "reads its article. ROUGE can hide that, since one sentence fits many references a little. If the base is "
+        "pretrained, train longer or raise the learning rate; from random weights a few thousand pairs do not suffice."
+    ),
 }

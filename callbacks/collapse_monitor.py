@@ -66,6 +66,7 @@ class CollapseMonitor(L.Callback):
         max_length_ratio: Greatest mean length in words over the reference's; above `min_length_ratio`.
         max_wrong_language: Greatest share of summaries in another language.
         max_copied: Greatest share of summaries that stand word for word in their article.
+        max_uniform: Greatest share of summaries that another article has got, too, word for word.
         action: `warn`, or `stop` the run.
         patience: Validations in a row beyond one threshold before `stop` stops; at least 1.
         ignore_steps: Validations before this optimizer step are not judged: every model begins sick.
@@ -85,6 +86,7 @@ class CollapseMonitor(L.Callback):
         max_length_ratio: float | None = 3.0,
         max_wrong_language: float | None = 0.05,
         max_copied: float | None = 0.5,
+        max_uniform: float | None = 0.2,
         action: Literal["warn", "stop"] = "warn",
         patience: int = 2,
         ignore_steps: int = 100,
@@ -97,6 +99,7 @@ class CollapseMonitor(L.Callback):
             "length_ratio": max_length_ratio,
             "wrong_language": max_wrong_language,
             "copied": max_copied,
+            "uniform": max_uniform,
         }
         self._least = {"ended": min_ended, "length_ratio": min_length_ratio}
         _require_shares(self._greatest | self._least)

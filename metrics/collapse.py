@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from metrics.language_identification import in_other_language, is_identifiable
@@ -31,6 +32,7 @@ def collapse(
         - `wrong_language`: 1 if it is surely in another language, see `in_other_language`. Left out for languages that
           the identifier does not know.
         - `copied`: 1 if its words are one unbroken run of the article's; 0 if it is empty.
+        - `uniform`: 1 if the summary of another one of the articles has the very same words; 0 if it is empty.
 
     Raises:
         ValueError: If the numbers of texts differ.
@@ -41,6 +43,7 @@ def collapse(
     texts = [without_sentinels(text) for text in predictions]
     tokens = [words(lowercase(text, language)) for text in texts]
     lengths = [max(len(words(text)), 1) for text in references]
+    times = Counter(map(tuple, tokens))
     figures = {
         "sentinel": [float(bool(SENTINEL.search(text))) for text in predictions],
         "empty": [float(not summary) for summary in tokens],
@@ -50,6 +53,7 @@ def collapse(
             float(_is_run(summary, words(lowercase(article, language))))
             for summary, article in zip(tokens, articles, strict=True)
         ],
+        "uniform": [float(bool(summary) and times[tuple(summary)] > 1) for summary in tokens],
     }
     if is_identifiable(language):
         figures["wrong_language"] = [float(wrong) for wrong in in_other_language(texts, language)]

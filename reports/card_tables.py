@@ -11,7 +11,17 @@ from reports.results import Results
 
 UNKNOWN = "not recorded"
 QUALITY = ("rouge1", "rouge2", "rougeL", "rougeLsum", "bertscore")
-COLLAPSE = ("ended", "sentinel_start", "sentinel", "empty", "repetition", "length_ratio", "wrong_language", "copied")
+COLLAPSE = (
+    "ended",
+    "sentinel_start",
+    "sentinel",
+    "empty",
+    "repetition",
+    "length_ratio",
+    "wrong_language",
+    "copied",
+    "uniform",
+)
 _MEANINGS = {
     "ended": "summaries that end by themselves",
     "sentinel_start": "that begin with an `<extra_id_N>`",
@@ -21,6 +31,7 @@ _MEANINGS = {
     "length_ratio": "words of the summary over words of the reference",
     "wrong_language": "surely in another language",
     "copied": "that stand word for word in the article",
+    "uniform": "that another article has got, too",
 }
 
 

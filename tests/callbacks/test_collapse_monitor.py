@@ -24,6 +24,7 @@ HEALTHY = {
     "length_ratio": 0.9,
     "wrong_language": 0.002,
     "copied": 0.05,
+    "uniform": 0.01,
 }
 OFF: dict[str, Any] = {
     name: None for name in inspect.signature(CollapseMonitor).parameters if name.startswith(("min_", "max_"))
@@ -70,6 +71,7 @@ def test_a_healthy_run_is_silent(tmp_path: Path, caplog: pytest.LogCaptureFixtur
         ("length_ratio", 8.0, "The tr summaries have 8.00 times the words of their references: they do not end"),
         ("wrong_language", 1.0, "100% of the tr summaries are in another language"),
         ("copied", 0.9, "90% of the tr summaries stand word for word"),
+        ("uniform", 0.9, "90% of the tr summaries are the same, word for word, as another article's"),
         ("empty", float("nan"), "nan% of the tr summaries have no words"),
     ],
 )
@@ -97,6 +99,7 @@ def test_each_figure_beyond_its_threshold_is_named_in_words(
         ("max_length_ratio", "length_ratio", 1.5, 1.51),
         ("max_wrong_language", "wrong_language", 0.5, 0.51),
         ("max_copied", "copied", 0.5, 0.51),
+        ("max_uniform", "uniform", 0.5, 0.51),
     ],
 )
 def test_each_threshold_is_the_last_value_that_passes_and_null_is_off(

@@ -4,7 +4,8 @@ import torch
 from lightning_modules.evaluation import EvaluatedSummary, Evaluation, Scoring
 
 ROUGE = {"rouge1", "rouge2", "rougeL", "rougeLsum"}
-COLLAPSE = {"ended", "sentinel_start", "sentinel", "empty", "repetition", "length_ratio", "wrong_language", "copied"}
+COLLAPSE = {"ended", "sentinel_start", "sentinel", "empty", "repetition", "length_ratio", "wrong_language"}
+COLLAPSE |= {"copied", "uniform"}
 NOVELTY = {"novel_unigrams", "novel_bigrams", "novel_trigrams", "compression", "coverage", "density"}
 
 

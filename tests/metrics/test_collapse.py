@@ -18,7 +18,13 @@ def test_a_healthy_summary_shows_nothing() -> None:
         "length_ratio": pytest.approx(7 / 6),
         "wrong_language": 0,
         "copied": 0,
+        "uniform": 0,
     }
+
+
+def test_words_that_several_articles_have_got_are_uniform_and_empty_summaries_are_not():
+    predictions = ["Kar yağdı.", "kar YAĞDI", "Kar yağdı mı?", "", "..."]
+    assert collapse([ARTICLE] * 5, [REFERENCE] * 5, predictions, "tr")["uniform"] == [1, 1, 0, 0, 0]
 
 
 @pytest.mark.parametrize("text", ["<extra_id_0>", "<extra_id_99> kar", "kar <extra_id_7>. yağdı", "kar<extra_id_0>kar"])
