@@ -29,6 +29,7 @@ class StudyRun:
         test_flags: Of `train.py test`.
         status: `begun`, or stopped before its end; `fitted`: trained; `finished`: tested, too; `failed`.
         error: Last lines of a failed run.
+        at_a_time: How many runs of the study its device took at once; at least 1.
     """
 
     study: str
@@ -42,6 +43,7 @@ class StudyRun:
     test_flags: list[str]
     status: Status = "begun"
     error: list[str] = field(default_factory=list)
+    at_a_time: int = 1
 
 
 def write_study_run(folder: Path, run: StudyRun) -> None:

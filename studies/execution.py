@@ -47,7 +47,7 @@ def recorded(study: Study, run: Run, output: Path) -> StudyRun:
             f"{str(output / run.name)!r} holds a run with other flags ({', '.join(differing[:4])}). Give another "
             "--output, or move that folder away."
         )
-    return replace(new, status=known.status, error=known.error)
+    return replace(new, status=known.status, error=known.error, at_a_time=known.at_a_time)
 
 
 class Execution:
@@ -117,6 +117,8 @@ class Execution:
         log, began = folder / f"{subcommand}.log", time.monotonic()
         if record.status == "failed":
             record = replace(record, status="begun", error=[])
+        if subcommand == "fit":
+            record = replace(record, at_a_time=self.processes.at_a_time(device))
         write_study_run(folder, record)
         print(f"{run.name}: {subcommand}{' goes on' if '--ckpt_path=last' in flags else ''} …", flush=True)
         command = [sys.executable, str(TRAIN), subcommand, *flags, f"--trainer.default_root_dir={folder}"]

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -28,7 +29,7 @@ class Processes:
     """Processes on devices.
 
     Args:
-        devices: From `available_devices`; each runs one process at a time.
+        devices: From `available_devices`; each runs one process at a time, and as many as it is named times.
         inherited: File descriptors that every process keeps open, such as that of a lock.
 
     Attributes:
@@ -40,11 +41,16 @@ class Processes:
         self.stopping: int | None = None
         self._inherited = tuple(inherited)
         self.count = len(devices)
+        self._slots = Counter(devices)
         self._free: SimpleQueue[str | None] = SimpleQueue()
         for device in devices:
             self._free.put(device)
         self._running: dict[subprocess.Popen[bytes], int] = {}
         self._lock = threading.RLock()
+
+    def at_a_time(self, device: str | None) -> int:
+        """How many processes a device takes at once."""
+        return self._slots[device]
 
     def run_all(self, jobs: Sequence[Callable[[str | None], None]]) -> None:
         """Runs jobs, each with a device of its own; an error in one is raised when all have ended."""

@@ -71,8 +71,8 @@ def test_every_cell_of_a_shipped_study_is_parsed(path):
 def test_the_adaptation_study_gives_every_method_the_same_budget():
     study = shipped(ROOT / "configs/studies/small/adaptation.yaml")
     assert [cell.labels[0][1] for cell in cells(study)] == ["full", "lora", "dora", "qlora"]
-    assert {len(cell.learning_rates) for cell in cells(study)} == {3}
-    assert (len(study.seeds), run_count(study)) == (3, 20)
+    assert {len(cell.learning_rates) for cell in cells(study)} == {4}
+    assert (len(study.seeds), run_count(study)) == (3, 24)
 
 
 def test_cross_lingual_cells_are_trained_on_one_language_and_tested_on_all():

@@ -138,4 +138,6 @@ def _checkpoint_mib(run: TrainedRun) -> float | None:
 def _machine(run: TrainedRun) -> str:
     hardware = run.environment.get("hardware") or {}
     gpus = ", ".join(gpu["name"] for gpu in hardware.get("gpus", []))
-    return gpus or f"CPU {hardware.get('processor', 'unknown')} ({hardware.get('cpus', '?')} cores)"
+    name = gpus or f"CPU {hardware.get('processor', 'unknown')} ({hardware.get('cpus', '?')} cores)"
+    at_a_time = run.study.at_a_time if run.study else 1
+    return name if at_a_time == 1 else f"{name}, {at_a_time} runs at a time (times are not those of a run alone)"

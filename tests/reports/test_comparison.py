@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from fake_runs import scores, write_run, write_study_folder
 
 from metrics.significance import holm
-from reports.comparison.cost import cost
+from reports.comparison.cost import cost, machines
 from reports.comparison.languages import language_section
 from reports.comparison.provenance import runs_section
 from reports.comparison.report import write_report
@@ -19,6 +20,7 @@ from reports.comparison.systems import group
 from reports.comparison.training import learning_rates_section
 from reports.page import write_page
 from reports.section import Section
+from reports.study_record import read_study_run, write_study_run
 
 pytestmark = pytest.mark.xdist_group("comparison")  # one report serves all of these tests
 
@@ -125,6 +127,15 @@ def test_costs_are_derived_from_what_was_logged(study, report):
     named = dict(zip(row(text, "system"), row(text, "r4"), strict=True))
     assert (named["articles/s"], named["summaries/s"]) == ("50.0", "100.0")
     assert "peak GiB, training" not in named  # nobody recorded any: a column of dashes
+
+
+def test_costs_say_how_many_runs_shared_a_device(tmp_path):
+    alone = write_study_folder(tmp_path, "demo", "full", 0, None, rouge=rouge(30))
+    shared = write_study_folder(tmp_path, "demo", "r4", 0, None, rouge=rouge(20))
+    write_study_run(shared, replace(read_study_run(shared), at_a_time=5))
+    assert machines(group(collect([alone]).runs)) == ["CPU x (2 cores)"]
+    (found,) = machines(group(collect([shared]).runs))
+    assert found.startswith("CPU x (2 cores), 5 runs at a time")
 
 
 def test_steps_to_a_quality_are_those_of_the_first_validation_that_has_it(report):

@@ -37,6 +37,9 @@ class Trainings:
         for job in jobs:
             job(None)
 
+    def at_a_time(self, device):
+        return 3
+
     def run(self, command, device, log: Path, stop: int):
         line = " ".join(part for part in command[2:] if "progress_bar" not in part)
         self.commands.append(line)
@@ -180,3 +183,12 @@ def test_two_processes_cannot_work_on_one_study(tmp_path):
         pass
     with locked(tmp_path / "study"):  # free again
         pass
+
+
+def test_a_record_keeps_how_many_runs_shared_the_device_in_training(tmp_path):
+    Execution(STUDY, tmp_path, Trainings()).carry_out()
+    alone = Trainings()
+    alone.at_a_time = lambda device: 1
+    records = Execution(STUDY, tmp_path, alone).carry_out()  # nothing is left to train
+    assert not alone.commands
+    assert {record.at_a_time for record in records} == {3}

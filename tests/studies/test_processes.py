@@ -123,3 +123,8 @@ def test_a_run_that_is_left_behind_keeps_the_study_locked(tmp_path):
     os.close(reads), os.close(writes)
     with locked(tmp_path):  # free again
         pass
+
+
+def test_a_device_named_twice_takes_two_processes_at_a_time():
+    processes = Processes(["0", "1", "0"])
+    assert [processes.at_a_time(name) for name in ("0", "1")] == [2, 1]
