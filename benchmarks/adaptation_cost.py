@@ -5,7 +5,8 @@
 
 Each cell trains some steps as train.py would, on rows whose sources are full, then summarises a batch greedily. The
 weights are made on the device; nothing is downloaded. The result is written after every cell, and the same command goes
-on where it was stopped. Further settings are those of train.py, such as `--settings model.acceleration.compile=false`.
+on where it was stopped. QLoRA's layers stay in 4 bits, whatever the card. Further settings are those of train.py, such
+as `--settings model.acceleration.compile=false`.
 """
 
 from __future__ import annotations
@@ -86,6 +87,9 @@ def cell(options: argparse.Namespace, architecture: str, adaptation: str) -> dic
     distinct = synthetic_rows(options.batches * options.batch_size, options.source_tokens)
     rows = distinct.select([place % len(distinct) for place in range(clock.steps * options.batch_size)])
     chosen = [f"model.adaptation={adaptation}", "trainer.enable_progress_bar=false", *options.settings]
+    if adaptation == "qlora":
+        # A large card would hold those of a small model in bf16, which is not what a small card does.
+        chosen.append("model.quantization.dense=false")
     try:
         train_ozet(str(options.tokenizer), rows, options.batch_size, clock, chosen)
     except (RuntimeError, ValueError) as error:
