@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import Any
 
@@ -44,6 +44,8 @@ class Acceleration:
         cuda_graphs: Replay forward and backward pass as one launch each, for each shape of batch; null is yes on a
             GPU of at least 12 GiB without gradient checkpointing. Holds a step's memory during validation, too.
         loss_chunk: Label tokens whose logits are held at a time; null holds those of the whole batch.
+        cudnn_attention: Let training use cuDNN's attention kernel, which PyTorch prefers on H100 and H200, and which can
+            make NaN of a gradient there; see `attention_kernels`.
 
     Raises:
         ValueError: If a value is out of range.
@@ -52,6 +54,7 @@ class Acceleration:
     compile: bool | None = None
     cuda_graphs: bool | None = None
     loss_chunk: int | None = 512
+    cudnn_attention: bool = False
 
     def __post_init__(self) -> None:
         if self.loss_chunk is not None and self.loss_chunk < 1:
@@ -67,10 +70,10 @@ class Acceleration:
         if self.cuda_graphs and hindrance:
             raise ValueError(f"acceleration.cuda_graphs does not work {hindrance}; set it to null or false.")
         triton = device.type == "cuda" and importlib.util.find_spec("triton") is not None
-        return Acceleration(
+        return replace(
+            self,
             compile=triton if self.compile is None else self.compile,
             cuda_graphs=not hindrance and _is_roomy(device) if self.cuda_graphs is None else self.cuda_graphs,
-            loss_chunk=self.loss_chunk,
         )
 
 

@@ -98,7 +98,7 @@ class TrainingModule(L.LightningModule):
         """Refuses precisions and attention kernels that give NaN, before anything is loaded."""
         require_supported_precision(str(self.trainer.precision))
         if stage == "fit":
-            self._attention_kernels.enter_context(cudnn_attention(enabled=False))
+            self._attention_kernels.enter_context(cudnn_attention(self.acceleration.cudnn_attention))
 
     def teardown(self, stage: str) -> None:
         """Gives the kernels back."""

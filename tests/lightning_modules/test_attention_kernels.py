@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from lightning_modules.acceleration import Acceleration
 from lightning_modules.attention_kernels import cudnn_attention
 from lightning_modules.seq2seq import Seq2SeqModule
 from lightning_modules.span_corruption import SpanCorruptionModule
@@ -33,6 +34,13 @@ def test_cudnn_is_kept_out_of_training_alone(kind):
     module.setup("fit")
     assert not allowed()
     module.teardown("fit")
+    assert allowed()
+
+
+def test_cudnn_is_let_in_on_request():
+    module = Seq2SeqModule("a-base", acceleration=Acceleration(cudnn_attention=True))
+    module._trainer = SimpleNamespace(precision="bf16-mixed")
+    module.setup("fit")
     assert allowed()
 
 
