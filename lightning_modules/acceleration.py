@@ -44,8 +44,8 @@ class Acceleration:
         cuda_graphs: Replay forward and backward pass as one launch each, for each shape of batch; null is yes on a
             GPU of at least 12 GiB without gradient checkpointing. Holds a step's memory during validation, too.
         loss_chunk: Label tokens whose logits are held at a time; null holds those of the whole batch.
-        cudnn_attention: Let training use cuDNN's attention kernel, which PyTorch prefers on H100 and H200, and which can
-            make NaN of a gradient there; see `attention_kernels`.
+        cudnn_attention: Let training use cuDNN's attention kernel, which PyTorch prefers on H100 and H200, and which
+            can make NaN of a gradient there; see `attention_kernels`.
 
     Raises:
         ValueError: If a value is out of range.
