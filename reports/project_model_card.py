@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from reports.card_tables import UNKNOWN, settings_table, table
-from reports.comparison.cost import cost_rows
+from reports.comparison.cost import cost_section
 from reports.comparison.findings import Findings
 from reports.comparison.quality import headline_section, quality_rows
 from reports.known_corpora import KnownCorpora
@@ -104,11 +104,11 @@ def _provenance(environment: dict[str, Any]) -> str:
 
 def _study(findings: Findings) -> str:
     head, *rows = quality_rows(findings.systems, findings.scores)
-    costs, *spent = cost_rows(findings.systems, findings.costs)
+    costs = cost_section(findings.systems, findings.costs).markdown
     summary = headline_section(findings.tests, findings.systems, findings.scores, findings.question).markdown
     return (
         f"{summary}\n\nTest scores with 95% intervals over articles and seeds:\n\n"
-        f"{table(head, rows)}\n\nCosts:\n\n{table(costs, spent)}"
+        f"{table(head, rows)}\n\nCosts. {costs}"
     )
 
 
