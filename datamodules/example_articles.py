@@ -8,7 +8,8 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
-from datamodules.sources import SummarizationSource, column_names, load_raw_split
+from datamodules.raw_splits import column_names, load_raw_split
+from datamodules.sources import SummarizationSource
 
 
 def validation_articles(sources: Sequence[Mapping[str, Any]], prefixes: Mapping[str, str], count: int) -> list[str]:

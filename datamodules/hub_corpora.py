@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from datamodules.sources import SummarizationSource
+from datamodules.sources import SummarizationSource
 
 XLSUM = "csebuetnlp/xlsum"
 # XL-Sum is a loading script, which `datasets` refuses since version 4; the hub's converted branch holds its rows.

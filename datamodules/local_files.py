@@ -8,10 +8,9 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-if TYPE_CHECKING:
-    from datamodules.sources import Columns
+from datamodules.sources import Columns
 
 BadBytes = Literal["strict", "surrogateescape"]
 LOCAL_TEXT_SUFFIXES = frozenset({".jsonl", ".csv", ".tsv"})

@@ -12,8 +12,9 @@ import datasets
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
+from datamodules.raw_splits import column_names, load_raw_split
 from datamodules.report import DataReport, SplitReport, TokenLengths
-from datamodules.sources import SPLITS, SummarizationSource, column_names, load_raw_split
+from datamodules.sources import SPLITS, SummarizationSource
 from datamodules.tokenize import TruncateTargets, encode_batch
 from datamodules.validation import audit_batch, count_problems, mark_duplicates
 

@@ -2,7 +2,8 @@ import datasets
 import pytest
 
 from datamodules.hub_corpora import PARQUET_BRANCH, XLSUM, XLSUM_CONFIGS, complete_hub_source
-from datamodules.sources import SummarizationSource, load_raw_split
+from datamodules.raw_splits import load_raw_split
+from datamodules.sources import SummarizationSource
 
 
 @pytest.fixture
