@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -82,7 +83,7 @@ class MemoryGuard(L.Callback):
         if trainer.training and self._step is not None:
             where, advice = f"at step {trainer.global_step} ({self._step})", _advice(self._step)
         elif trainer.validating or trainer.sanity_checking or trainer.testing or trainer.predicting:
-            where, advice = "while generating summaries", _EVALUATION_ADVICE
+            where, advice = _of_an_evaluation(exception)
         else:
             return
         said = ". ".join(str(exception).split(". ")[:2])
@@ -93,6 +94,16 @@ _EVALUATION_ADVICE = (
     "Lower data.eval_batch_size, model.generation.num_beams or model.generation.max_new_tokens; memory grows with each "
     "of them."
 )
+_CALLBACK_ADVICE = "Let it hold less or work on the CPU, or take it out of trainer.callbacks."
+
+
+def _of_an_evaluation(exception: BaseException) -> tuple[str, str]:
+    """Where memory ran out, and what helps: in a callback, which the traceback names, or in generation."""
+    for frame, _ in traceback.walk_tb(exception.__traceback__):
+        owner = frame.f_locals.get("self")
+        if isinstance(owner, L.Callback):
+            return f"in the callback {type(owner).__name__} ({frame.f_code.co_name})", _CALLBACK_ADVICE
+    return "while generating summaries", _EVALUATION_ADVICE
 
 
 def _advice(step: Step) -> str:

@@ -1,9 +1,11 @@
 from dataclasses import replace
 from types import SimpleNamespace
 
+import lightning as L
 import pytest
 import torch
 from command_line import configured, run
+from torch.utils.data import DataLoader
 
 import callbacks.memory_guard as memory_guard
 from callbacks.memory_guard import MemoryGuard
@@ -140,6 +142,28 @@ def test_running_out_in_validation_names_the_settings_of_validation(tmp_path, me
     fail_in_step(monkeypatch, training=False, number=1)
     with pytest.raises(torch.OutOfMemoryError, match=r"while generating summaries.*eval_batch_size.*num_beams"):
         run("fit", tmp_path, callbacks=GUARD)
+
+
+class Validated(L.LightningModule):
+    def validation_step(self, batch, batch_idx):
+        pass
+
+
+class Greedy(L.Callback):
+    """Runs out of memory once a validation has generated its summaries."""
+
+    def on_validation_epoch_end(self, trainer, pl_module):
+        raise torch.OutOfMemoryError(CUDA)
+
+
+def test_running_out_in_a_callback_names_the_callback(tmp_path):
+    trainer = L.Trainer(callbacks=[Greedy(), MemoryGuard()], accelerator="cpu", logger=False, default_root_dir=tmp_path)
+    with pytest.raises(torch.OutOfMemoryError) as raised:
+        trainer.validate(Validated(), DataLoader(torch.zeros(1, 1)))
+    said = str(raised.value)
+    assert said.startswith("Out of memory in the callback Greedy (on_validation_epoch_end). Let it hold less")
+    assert "eval_batch_size" not in said
+    assert said.endswith("PyTorch said: CUDA out of memory. Tried to allocate 2.00 GiB.")
 
 
 @pytest.mark.parametrize("error", [RuntimeError("shapes"), torch.OutOfMemoryError(CUDA)], ids=["other", "on a CPU"])
