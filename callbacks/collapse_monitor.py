@@ -12,6 +12,7 @@ from typing import Any, Literal
 import lightning as L
 
 from callbacks.collapse_advice import ADVICE
+from metrics.collapse import MAX_UNIFORM
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +87,7 @@ class CollapseMonitor(L.Callback):
         max_length_ratio: float | None = 3.0,
         max_wrong_language: float | None = 0.05,
         max_copied: float | None = 0.5,
-        max_uniform: float | None = 0.2,
+        max_uniform: float | None = MAX_UNIFORM,
         action: Literal["warn", "stop"] = "warn",
         patience: int = 2,
         ignore_steps: int = 100,

@@ -154,15 +154,19 @@ def _recorded(
         for block in model.decoder.block:
             yield block.layer[1].EncDecAttention, keep("cross", summary, keys[0])
 
-    before = model.config._attn_implementation
-    model.set_attn_implementation("eager")  # the fused kernels never have the weights
+    # Of each stack, since its configuration is a copy that transformers 5.17 does not reach from the model.
+    parts = (model, model.encoder, model.decoder)
+    before = [part.config._attn_implementation for part in parts]
+    for part in parts:
+        part.set_attn_implementation("eager")  # the fused kernels never have the weights
     handles = [module.register_forward_hook(hook) for module, hook in attentions()]
     try:
         yield found
     finally:
         for handle in handles:
             handle.remove()
-        model.set_attn_implementation(before)
+        for part, implementation in zip(parts, before, strict=True):
+            part.set_attn_implementation(implementation)
 
 
 @torch.inference_mode()

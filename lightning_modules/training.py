@@ -95,7 +95,7 @@ class TrainingModule(L.LightningModule):
         download_base(self.base, self.revision)
 
     def setup(self, stage: str) -> None:
-        """Refuses precisions and attention kernels that give NaN, before anything is loaded."""
+        """Refuses precisions that give NaN, and leaves cuDNN's attention out of training unless it is asked for."""
         require_supported_precision(str(self.trainer.precision))
         if stage == "fit":
             self._attention_kernels.enter_context(cudnn_attention(self.acceleration.cudnn_attention))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from metrics.language_identification import in_other_language, is_identifiable
 from metrics.words import SENTINEL, lowercase, without_sentinels, words
 
+MAX_UNIFORM = 0.2  # of the summaries of a language; a larger share says that the model hardly reads
 _NGRAM = 3
 
 

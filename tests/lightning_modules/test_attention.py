@@ -27,7 +27,8 @@ def trained(tiny_tokenizer) -> TrainedModel:
 def weights(trained: TrainedModel, source: str, summary: str) -> tuple[list, list, list[int], list[int]]:
     """transformers' own weights, by layer (H, T, S) and (H, S, S), and the ids."""
     sources, targets = (trained.tokenizer(text).input_ids for text in (source, summary))
-    trained.model.set_attn_implementation("eager")
+    for part in (trained.model, trained.model.encoder, trained.model.decoder):
+        part.set_attn_implementation("eager")
     output = trained.model(
         input_ids=torch.tensor([sources]),
         decoder_input_ids=torch.tensor([[0, *targets[:-1]]]),
