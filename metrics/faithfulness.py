@@ -7,7 +7,7 @@ number that is rounded, or spelled in the article, is called unsupported.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,7 +24,7 @@ KINDS: tuple[Kind, ...] = ("number", "name")
 
 @dataclass(frozen=True)
 class Mention:
-    """A number or name in a summary.
+    """A number, or a word of a name, in a summary.
 
     Attributes:
         kind: Which of the two.
@@ -42,44 +42,49 @@ def checked_kinds(language: str) -> dict[Kind, bool]:
     return {"number": knows_numerals(language), "name": knows_names(language)}
 
 
-def mentions(article: str, summary: str, language: str) -> list[Mention]:
-    """Numbers and names of a summary, each checked against the article.
+def mentions(article: str, summary: str, language: str, conventional: Set[str] = frozenset()) -> list[Mention]:
+    """Numbers and words of names in a summary, each checked against the article.
 
-    A number is supported if the article has one of the same value. A name is supported if each of its words, or a word
-    of the same Snowball stem, stands anywhere in the article, whatever its capitals. Kinds that cannot be checked in
-    the language are left out, and so are the names of a summary that is set like a title.
+    A number is supported if the article has one of the same value. Names are checked word by word, since titles and
+    forenames are often added to a surname or left out: a word is supported if it, or a word of the same Snowball stem,
+    stands anywhere in the article, whatever its capitals. Kinds that cannot be checked in the language are left out,
+    and so are the names of a summary that is set like a title.
 
     Args:
         article: The source.
         summary: What is checked; `<extra_id_N>` count as nothing.
         language: Their language; casing and separators are its own.
+        conventional: From `conventional_words`; these are not mentions of anything.
     """
     article, summary = (unicodedata.normalize("NFC", text) for text in (article, without_sentinels(summary)))
     checked = checked_kinds(language)
     found = _numbers(article, summary, language) if checked["number"] else []
     if checked["name"] and not is_title_case(summary):
-        found += _names(article, summary, language)
+        found += _names(article, summary, language, conventional)
     return found
 
 
-def faithfulness(articles: Sequence[str], predictions: Sequence[str], language: str) -> dict[str, list[float]]:
+def faithfulness(
+    articles: Sequence[str], predictions: Sequence[str], language: str, conventional: Set[str] = frozenset()
+) -> dict[str, list[float]]:
     """Counts for each summary of one language.
 
     Args:
         articles: Source texts.
         predictions: Generated summaries.
         language: Their language.
+        conventional: From `conventional_words`.
 
     Returns:
-        By name, one number for each summary: `numbers` and `supported_numbers`, `names` and `supported_names`. A kind
-        that cannot be checked in the language is left out.
+        By name, one number for each summary: `numbers` and `supported_numbers`, and of the words of its names `names`
+        and `supported_names`. A kind that cannot be checked in the language is left out.
 
     Raises:
         ValueError: If the numbers of texts differ.
     """
     if len(articles) != len(predictions):
         raise ValueError(f"Faithfulness got {len(articles)} articles and {len(predictions)} summaries.")
-    rows = [mentions(*pair, language) for pair in zip(articles, predictions, strict=True)]
+    rows = [mentions(*pair, language, conventional) for pair in zip(articles, predictions, strict=True)]
     figures: dict[str, list[float]] = {}
     for kind in KINDS:
         if checked_kinds(language)[kind]:
@@ -124,14 +129,12 @@ def _numbers(article: str, summary: str, language: str) -> list[Mention]:
     return [Mention("number", summary[one.start : one.end], one.value in known) for one in numerals(summary, language)]
 
 
-def _names(article: str, summary: str, language: str) -> list[Mention]:
+def _names(article: str, summary: str, language: str, conventional: Set[str]) -> list[Mention]:
     stems = word_stems(language)
     known = {*words(lowercase(article, language)), *stems(article)}
-
-    def supported(word: str) -> bool:
-        return lowercase(word, language) in known or stems(word)[0] in known
-
-    return [
-        Mention("name", summary[one.start : one.end], all(map(supported, one.words)))
-        for one in names(summary, language)
-    ]
+    found = []
+    for word in (word for name in names(summary, language) for word in name.words):
+        spelled = lowercase(word, language)
+        if len(word) > 1 and spelled not in conventional:
+            found.append(Mention("name", word, spelled in known or stems(word)[0] in known))
+    return found

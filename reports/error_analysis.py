@@ -15,15 +15,18 @@ from metrics.faithfulness import checked_kinds
 from metrics.language_identification import is_identifiable
 from metrics.summary_errors import ERRORS, summary_errors
 from reports.card_tables import table
+from reports.conventions import Conventions, conventions, references, words_of_style
 from reports.markdown_text import plain
 from reports.page import write_page
 from reports.prediction_files import add_prediction_arguments, by_language, read_named
+from reports.repeated_phrases import SHORTENED, shortened
 from reports.section import Section
 
 _NOTE = (
     "A summary can have several errors. What a category means is a rule, not a judgement: numbers and names are "
     "compared with the article's as they are spelled, so that a rounded number counts as hallucinated and a wrong role "
-    "does not. Languages whose spelling or identification a rule does not know show a dash."
+    "does not. The row of the references shows what the rules find in summaries by editors. Languages whose spelling "
+    "or identification a rule does not know show a dash."
 )
 
 
@@ -40,12 +43,21 @@ class JudgedSummary:
     errors: dict[str, str]
 
 
-def judged(rows: Sequence[dict[str, Any]]) -> list[JudgedSummary]:
-    """Judges the summaries of a run; those that do not say whether they ended count as ended."""
+def judged(
+    rows: Sequence[dict[str, Any]], known: Conventions | None = None, text: str = "prediction"
+) -> list[JudgedSummary]:
+    """Judges the summaries of a run.
+
+    Args:
+        rows: From `read_predictions`; those that do not say whether they ended count as ended.
+        known: From `conventions`; None checks all words.
+        text: Which text is judged: `prediction`, or `reference`, which always ended.
+    """
     found: list[JudgedSummary] = []
     for language, own in by_language(rows).items():
-        articles, texts = [row["article"] for row in own], [row["prediction"] for row in own]
-        errors = summary_errors(articles, texts, [row.get("ended", True) for row in own], language)
+        articles, texts = [row["article"] for row in own], [row[text] for row in own]
+        ended = [text == "reference" or row.get("ended", True) for row in own]
+        errors = summary_errors(articles, texts, ended, language, words_of_style(known, language))
         found += map(JudgedSummary, own, errors)
     return found
 
@@ -56,22 +68,27 @@ def error_counts(summaries: Sequence[JudgedSummary]) -> dict[str, dict[str, int 
     return {code: {name: _count(summaries, code, name) for name in ERRORS} for code in languages}
 
 
-def error_section(runs: Mapping[str, Sequence[JudgedSummary]], examples: int = 2) -> Section:
-    """Counts by category, run and language, and the first examples of each category.
+def error_section(
+    runs: Mapping[str, Sequence[JudgedSummary]], examples: int = 1, baseline: Sequence[JudgedSummary] = ()
+) -> Section:
+    """Counts by category, run and language, and examples of each category.
 
     Args:
         runs: From `judged`, by the name of the run.
-        examples: Of each category and run; 0 or more.
+        examples: Of each category, run and language, evenly spaced in the run's order; 0 or more.
+        baseline: The references, from `judged`; counted, but not shown as examples.
     """
+    counted = {**runs, "references": baseline} if baseline else runs
     head = ["summaries", "language", "count", *map(_name, ERRORS), "none of these"]
     rows = [
         [plain(name), code, *_cells([one for one in summaries if one.row["language"] == code], code)]
-        for name, summaries in runs.items()
+        for name, summaries in counted.items()
         for code in error_counts(summaries)
     ]
     meanings = "\n".join(f"- *{_name(error)}*: {meaning}" for error, meaning in ERRORS.items())
-    shown = "\n\n".join(_examples(error, runs, examples) for error in ERRORS if _any(runs, error)) if examples else ""
-    return Section("Errors by category", f"{table(head, rows)}\n\n{meanings}\n\n{_NOTE}\n\n{shown}".strip())
+    shown = [_examples(error, runs, examples) for error in ERRORS if _any(runs, error)] if examples else []
+    notes = [_NOTE, *[SHORTENED] * bool(shown)]
+    return Section("Errors by category", "\n\n".join([table(head, rows), meanings, " ".join(notes), *shown]))
 
 
 def _count(summaries: Sequence[JudgedSummary], language: str, error: str) -> int | None:
@@ -101,21 +118,34 @@ def _any(runs: Mapping[str, Sequence[JudgedSummary]], error: str) -> bool:
 def _examples(error: str, runs: Mapping[str, Sequence[JudgedSummary]], count: int) -> str:
     items = []
     for name, summaries in runs.items():
-        for one in [one for one in summaries if error in one.errors][:count]:
-            evidence = f" (**{plain(one.errors[error])}**)" if one.errors[error] else ""
-            place = f"{plain(name)}, {plain(one.row['id'])}, {one.row['language']}"
-            items.append(f"- {place}{evidence}: {plain(one.row['prediction']) or '(empty)'}")
+        wrong = [one.row | {"evidence": one.errors[error]} for one in summaries if error in one.errors]
+        for own in by_language(wrong).values():
+            items += [_example(name, row) for row in _evenly_spaced(own, count)]
     return f"### {_name(error).capitalize()}\n\n" + "\n".join(items)
+
+
+def _example(name: str, row: Mapping[str, Any]) -> str:
+    evidence = f" (**{plain(row['evidence'])}**)" if row["evidence"] else ""
+    place = f"{plain(name)}, {plain(row['id'])}, {row['language']}"
+    return f"- {place}{evidence}: {plain(shortened(row['prediction'])) or '(empty)'}"
+
+
+def _evenly_spaced(rows: Sequence[dict[str, Any]], count: int) -> list[dict[str, Any]]:
+    """Up to so many rows from the whole list; of one, the one in the middle."""
+    count = min(count, len(rows))
+    return [rows[(2 * number + 1) * len(rows) // (2 * count)] for number in range(count)]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command."""
     parser = argparse.ArgumentParser(prog="python -m reports.error_analysis", description=__doc__.splitlines()[0])
     add_prediction_arguments(parser, "runs/analysis/error_analysis")
-    parser.add_argument("--examples", type=int, default=2, help="of each category and run")
+    parser.add_argument("--examples", type=int, default=1, help="of each category, run and language; default: 1")
     options = parser.parse_args(arguments)
-    runs = {name: judged(rows) for name, rows in read_named(options.runs).items()}
-    sections = [error_section(runs, options.examples)]
+    predictions = read_named(options.runs)
+    known = conventions(rows := references(predictions))
+    runs = {name: judged(own, known) for name, own in predictions.items()}
+    sections = [error_section(runs, options.examples, judged(rows, known, "reference"))]
     for path in write_page("Errors of summaries", sections, options.output, "error_analysis"):
         print(path)
 

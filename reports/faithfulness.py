@@ -16,6 +16,7 @@ from metrics.score_intervals import Bootstrap
 from metrics.significance import Interval, interval
 from metrics.words import base_code
 from reports.card_tables import cell, table
+from reports.conventions import Conventions, conventions, conventions_note, references, words_of_style
 from reports.markdown_text import plain
 from reports.page import write_page
 from reports.prediction_files import Predictions, add_prediction_arguments, by_language, read_named
@@ -27,15 +28,18 @@ if TYPE_CHECKING:
 
 Figures = dict[str, dict[str, list[float]]]
 _NOTE = (
-    "Precision is the share of the numbers in digits (and of the capitalised names) in the summaries that the article "
-    "has too, with the bootstrap interval over summaries and the number of mentions. It is not the share of true "
-    "statements: a true name in the wrong role passes, a rounded number does not. A model that names nothing has no "
-    "precision. The references' row shows how much of the rest is the check's own doing."
+    "Precision is the share of the numbers in digits (and of the words of capitalised names) in the summaries that the "
+    "article has too, with the bootstrap interval over summaries and the number of mentions. It is not the share of "
+    "true statements: a true name in the wrong role passes, a rounded number does not. A model that names nothing has "
+    "no precision. The references' row shows how much of the rest is the check's own doing."
 )
 
 
 def figures(
-    rows: Sequence[dict[str, Any]], text: str = "prediction", scorer: EntailmentScorer | None = None
+    rows: Sequence[dict[str, Any]],
+    text: str = "prediction",
+    scorer: EntailmentScorer | None = None,
+    known: Conventions | None = None,
 ) -> Figures:
     """Values of each summary by language and name, in the order of the rows.
 
@@ -43,21 +47,25 @@ def figures(
         rows: From `read_predictions`.
         text: Which text is checked: `prediction`, or `reference`.
         scorer: Adds `entailment` in the languages that its model knows.
+        known: From `conventions`; None checks all words.
     """
     found: Figures = {}
     for language, own in by_language(rows).items():
         articles, texts = [row["article"] for row in own], [row[text] for row in own]
-        found[language] = faithfulness(articles, texts, language)
+        found[language] = faithfulness(articles, texts, language, words_of_style(known, language))
         if scorer and base_code(language) in map(base_code, scorer.settings.languages):
             found[language]["entailment"] = scorer.score(articles, texts, language)
     return found
 
 
-def faithfulness_section(by_run: Mapping[str, Figures], bootstrap: Bootstrap = Bootstrap()) -> Section:
+def faithfulness_section(
+    by_run: Mapping[str, Figures], known: Conventions | None = None, bootstrap: Bootstrap = Bootstrap()
+) -> Section:
     """A table of precision, a row for each run and language.
 
     Args:
         by_run: From `figures`, by the name of the run.
+        known: What `figures` was given.
         bootstrap: Settings of the intervals.
     """
     with_entailment = any("entailment" in one for run in by_run.values() for one in run.values())
@@ -68,7 +76,8 @@ def faithfulness_section(by_run: Mapping[str, Figures], bootstrap: Bootstrap = B
         for language, values in run.items():
             cells = [_precision(precisions[language], values, language, kind) for kind in KINDS]
             rows.append([plain(name), language, *cells, *[_entailment(values, bootstrap)] * with_entailment])
-    return Section("Faithfulness", f"{table(head, rows)}\n\n{_NOTE}")
+    note = _NOTE if known is None else f"{_NOTE} {conventions_note(known)}"
+    return Section("Faithfulness", f"{table(head, rows)}\n\n{note}")
 
 
 def _precision(scores: Mapping[str, Interval], values: Mapping[str, list[float]], language: str, kind: Any) -> str:
@@ -121,11 +130,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     scorer = _scorer(options)
     runs = read_named(options.runs)
-    by_run = {name: figures(rows, scorer=scorer) for name, rows in runs.items()}
-    shown = by_run | {"references": figures(next(iter(runs.values())), "reference", scorer)}
+    known = conventions(edited := references(runs))
+    by_run = {name: figures(rows, scorer=scorer, known=known) for name, rows in runs.items()}
+    shown = by_run | {"references": figures(edited, "reference", scorer, known)}
     title = "Faithfulness of summaries"
     for path in [
-        *write_page(title, [faithfulness_section(shown)], options.output, "faithfulness"),
+        *write_page(title, [faithfulness_section(shown, known)], options.output, "faithfulness"),
         _write_values(runs, by_run, options.output),
     ]:
         print(path)

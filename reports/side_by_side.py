@@ -14,6 +14,7 @@ from typing import Any
 from reports.markdown_text import plain
 from reports.page import write_page
 from reports.prediction_files import Predictions, add_prediction_arguments, read_named
+from reports.repeated_phrases import COUNT, SHORTENED, shortened
 from reports.score_names import SCORE_NAMES
 from reports.section import Section
 from reports.significance import Rows, by_name
@@ -81,12 +82,12 @@ def side_by_side_section(examples: Mapping[str, Sequence[Example]], score: str) 
     """
     names = list(next(iter(next(iter(examples.values())))))
     legend = "Words that match the reference in order are {}; words that {} does not have at that place are {}."
-    markdown = [legend.format("**bold**", plain(names[0]), "_in italics_")]
+    markdown = [f"{legend.format('**bold**', plain(names[0]), '_in italics_')} {SHORTENED}"]
     spans = [
         f'<span style="{style}">{word}</span>'
         for style, word in ((_STYLES["reference"], "shaded"), (_STYLES["new"], "underlined"))
     ]
-    html = [f"<p>{legend.format(spans[0], escape(names[0]), spans[1])}</p>"]
+    html = [f"<p>{legend.format(spans[0], escape(names[0]), spans[1])} {SHORTENED}</p>"]
     for title, chosen in examples.items():
         markdown += [f"### {plain(title)}", *(_markdown(one, score) for one in chosen)]
         html += [f"<h3>{escape(title)}</h3>", *(_html(one, score) for one in chosen)]
@@ -94,11 +95,20 @@ def side_by_side_section(examples: Mapping[str, Sequence[Example]], score: str) 
 
 
 def _marked(example: Example) -> dict[str, list[MarkedPiece]]:
-    first = _any(example)
+    other = shortened(_any(example)["prediction"])
     return {
-        name: marked_pieces(row["prediction"], row["reference"], first["prediction"], row["language"])
+        name: _without_counts(marked_pieces(shortened(row["prediction"]), row["reference"], other, row["language"]))
         for name, row in example.items()
     }
+
+
+def _without_counts(pieces: Sequence[MarkedPiece]) -> list[MarkedPiece]:
+    """Counts of repetitions are not the model's words."""
+    before = [MarkedPiece(""), *pieces]
+    return [
+        MarkedPiece(piece.text, in_other=True) if last.text.endswith(COUNT) else piece
+        for last, piece in zip(before, pieces, strict=False)
+    ]
 
 
 def _markdown(example: Example, score: str) -> str:

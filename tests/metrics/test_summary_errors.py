@@ -38,6 +38,11 @@ def test_a_summary_can_have_several_in_the_order_of_the_categories() -> None:
     assert found.keys() <= ERRORS.keys()
 
 
+def test_one_sentence_for_several_articles_is_an_error() -> None:
+    texts = ["Vapurlar durdu", "vapurlar durdu.", "Okullar kapalı"]
+    assert summary_errors([ARTICLE] * 3, texts, [True] * 3, "tr") == [{"uniform": ""}, {"uniform": ""}, {}]
+
+
 def test_each_row_gets_its_own() -> None:
     found = summary_errors([ARTICLE] * 2, ["Vapurlar durdu", ""], [False, True], "tr")
     assert found == [{"truncated": ""}, {"empty": ""}]

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from predictions import row, save
 
+from reports.conventions import conventions, conventions_note
 from reports.error_analysis import error_counts, error_section, judged, main
 from reports.page import markdown_to_html
 
@@ -28,6 +29,7 @@ def test_errors_are_counted_by_language() -> None:
         "empty": 1,
         "sentinel": 0,
         "copied_lead": 1,
+        "uniform": 0,
     }
     assert counts["de"]["hallucinated_name"] is None  # German capitalises every noun
     assert counts["de"]["hallucinated_number"] == 0
@@ -48,6 +50,34 @@ def test_section_has_shares_and_examples_with_what_shows_the_error() -> None:
     assert "<b>fell" not in markdown_to_html(section.markdown, Path())
     assert "### Empty\n\n- full, c, en: (empty)" in section.markdown
     assert "### sentinel" not in section.markdown
+
+
+def test_every_language_has_examples_from_the_whole_list_and_repetitions_are_shortened() -> None:
+    rows = [row(str(number), "Rain fell in Rome", code) for code in ("en", "it") for number in range(5)]
+    rows += [row("r", "and then " * 20, "en")]
+    text = error_section({"full": judged(rows)}).markdown
+    shown = [line for line in text.splitlines() if line.startswith("- full")]
+    assert [line.split(" (")[0] for line in shown[:2]] == ["- full, 2, en", "- full, 2, it"]
+    assert "- full, r, en: and then … (×20)" in shown
+    two = error_section({"full": judged(rows)}, examples=2).markdown
+    assert [number in two for number in ("full, 1, en", "full, 3, it", "full, 2, en")] == [True, True, False]
+
+
+def test_conventions_are_no_errors_and_the_references_are_counted_beside() -> None:
+    reference = "Yesterday our Deputy Smith spoke"
+    rows = [
+        row(str(number), "Today our Deputy Jones spoke", article="Here SMITH spoke.", reference=reference, ended=False)
+        for number in range(100)
+    ]
+    known = conventions(rows)
+    assert known == {"en": {"deputy"}} and "en: deputy." in conventions_note(known)
+    assert judged(rows[:1], known)[0].errors["hallucinated_name"] == "Jones"
+    assert judged(rows[:1])[0].errors["hallucinated_name"] == "Deputy, Jones"
+    section = error_section({"full": judged(rows, known)}, baseline=judged(rows, known, "reference"))
+    counts = {line.split(" | ")[0]: line.split(" | ")[4:8] for line in section.markdown.splitlines() if " | " in line}
+    assert counts["| full"] == ["100 (100%)", "0 (0%)", "0 (0%)", "100 (100%)"]
+    assert counts["| references"] == ["0 (0%)", "0 (0%)", "0 (0%)", "0 (0%)"]
+    assert "- references" not in section.markdown
 
 
 def test_command_writes_both_forms_and_loads_no_training_code(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -42,6 +42,13 @@ def test_best_and_worst_are_by_the_mean_over_runs() -> None:
     assert [one["full"]["id"] for one in both["en: worst by ROUGE-L"]] == ["a"]  # none is shown twice
 
 
+def test_repetitions_are_counted_in_words_that_nobody_marks() -> None:
+    one = {"full": scored("a", 1, "6 storms"), "lora": scored("a", 1, "A storm was was was was was was here")}
+    section = side_by_side_section({"worst": [one]}, "rougeL")
+    assert "was_ … (×6) _here" in section.markdown
+    assert ">was</span> … (×6) <span" in section.html
+
+
 def test_section_marks_words_of_the_reference_and_new_ones() -> None:
     one = {
         "full": scored("a", 10, "The <b>storm</b> came"),
