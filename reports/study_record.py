@@ -29,7 +29,7 @@ class StudyRun:
         test_flags: Of `train.py test`.
         status: `begun`, or stopped before its end; `fitted`: trained; `finished`: tested, too; `failed`.
         error: Last lines of a failed run.
-        at_a_time: How many runs of the study its device took at once; at least 1.
+        at_a_time: How many runs of the study its device took at once, at most; at least 1.
     """
 
     study: str

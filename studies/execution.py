@@ -6,7 +6,7 @@ import fcntl
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -57,10 +57,18 @@ class Execution:
         study: The study.
         output: Its folder.
         processes: What runs the commands.
+        failed_as_meant: Of a run that failed, whether it was meant to, so that it is not tried again; by default, none.
     """
 
-    def __init__(self, study: Study, output: Path, processes: Processes) -> None:
+    def __init__(
+        self,
+        study: Study,
+        output: Path,
+        processes: Processes,
+        failed_as_meant: Callable[[StudyRun], bool] = lambda run: False,
+    ) -> None:
         self.study, self.output, self.processes = study, output, processes
+        self.failed_as_meant = failed_as_meant
         self.cells = cells(study)
 
     def carry_out(self) -> list[StudyRun]:
@@ -72,7 +80,7 @@ class Execution:
         Raises:
             ValueError: If a folder holds a run with other flags.
         """
-        tries = [run for cell in self.cells for run in cell.tries()]
+        tries = [run for cell in self.cells if cell.has_rates_to_try for run in cell.tries()]
         records = {run.name: recorded(self.study, run, self.output) for run in tries}
         self.processes.run_all([lambda device, run=run: self._fit(run, device) for run in tries])  # type: ignore[misc]
         finals = [run for cell in self.cells for run in self._finals(cell)]
@@ -82,6 +90,8 @@ class Execution:
 
     def _finals(self, cell: Cell) -> list[Run]:
         """The runs with the chosen rate; none while a try is missing, or if all have failed."""
+        if not cell.has_rates_to_try:
+            return cell.finals(None)
         tries = cell.tries()
         if any(recorded(self.study, run, self.output).status == "begun" for run in tries):
             return []
@@ -100,8 +110,11 @@ class Execution:
 
     def _fit(self, run: Run, device: str | None) -> bool:
         """Trains unless that was done; whether it is done now."""
-        if recorded(self.study, run, self.output).status in ("fitted", "finished"):
+        record = recorded(self.study, run, self.output)
+        if record.status in ("fitted", "finished"):
             return True
+        if record.status == "failed" and self.failed_as_meant(record):
+            return False
         going_on = trained_folder(self.output / run.name) is not None
         flags = [*run.fit_flags, *(["--ckpt_path=last"] if going_on else [])]
         return self._command(run, "fit", flags, device, signal.SIGTERM, "fitted")
@@ -118,7 +131,7 @@ class Execution:
         if record.status == "failed":
             record = replace(record, status="begun", error=[])
         if subcommand == "fit":
-            record = replace(record, at_a_time=self.processes.at_a_time(device))
+            record = replace(record, at_a_time=max(record.at_a_time, self.processes.at_a_time(device)))
         write_study_run(folder, record)
         print(f"{run.name}: {subcommand}{' goes on' if '--ckpt_path=last' in flags else ''} …", flush=True)
         command = [sys.executable, str(TRAIN), subcommand, *flags, f"--trainer.default_root_dir={folder}"]

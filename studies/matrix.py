@@ -57,6 +57,11 @@ class Cell:
     flags: tuple[str, ...]
     learning_rates: tuple[float | None, ...]
 
+    @property
+    def has_rates_to_try(self) -> bool:
+        """Whether the study gives it learning rates to try; else that of the flags is used."""
+        return self.learning_rates != (None,)
+
     def run(self, learning_rate: float | None, seed: int) -> Run:
         """The training of this cell with a rate and a seed."""
         rate = () if learning_rate is None else (f"--{LEARNING_RATE}={learning_rate:g}",)

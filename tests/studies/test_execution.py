@@ -51,9 +51,9 @@ class Trainings:
             (run / "checkpoints").mkdir(parents=True, exist_ok=True)
             (run / "checkpoints/last.ckpt").touch()
             (run / "metrics/version_0").mkdir(parents=True, exist_ok=True)
-            rate = line.split("init_args.lr=")[1].split()[0]
+            rate = line.partition("init_args.lr=")[2].split(" ")[0]
             (run / "metrics/version_0/metrics.csv").write_text(
-                f"step,val/rougeL\n9,nan\n19,{self.quality[rate]}\n29,1.0\n"
+                f"step,val/rougeL\n9,nan\n19,{self.quality.get(rate, 1.0)}\n29,1.0\n"
             )
         return code
 
@@ -96,6 +96,22 @@ def test_finished_runs_are_not_made_again(tmp_path):
     again = Trainings()
     carry_out(tmp_path, again)
     assert again.commands == []
+
+
+def test_where_there_is_no_rate_to_try_each_run_is_tested_right_after_its_training(tmp_path):
+    trainings = Trainings()
+    records = carry_out(tmp_path, trainings, replace(STUDY, learning_rates=None))
+    assert [line.split()[0] for line in trainings.commands] == ["fit", "test"] * 4
+    assert {one.status for one in records} == {"finished"}
+
+
+def test_only_what_failed_as_it_was_meant_to_is_not_tried_again(tmp_path):
+    study = replace(STUDY, learning_rates=None)
+    carry_out(tmp_path, Trainings(ends={"fit": 1}), study)
+    again = Trainings()
+    Execution(study, tmp_path, again, lambda run: run.labels["method"] == "lora").carry_out()
+    assert len(again.made("fit", "m=full")) == 2
+    assert not again.made("fit", "m=lora") and not again.made("test", "m=lora")
 
 
 def test_an_interrupted_training_goes_on_from_its_checkpoint(tmp_path):
