@@ -1,6 +1,6 @@
 """Tests finished runs with their adapters unmerged and merged, with and without sentinels, in one process.
 
-    python -m case_study.evaluate RUNS... [--forms adapters nf4 bf16] [--allow true false]
+    python -m case_study.evaluate RUNS... [--forms adapters nf4 bf16] [--sentinels allowed suppressed] [--share 1/4]
 
 RUNS are folders that `compare.py run` made. Each evaluation is a `results.json` and a `predictions.jsonl` in
 RUN/evaluations/FORM-SENTINELS/test, in the form of `train.py test`; those that are there are not made again.
@@ -21,7 +21,7 @@ from jsonargparse import Namespace
 
 import train
 from case_study.merging import RECORD
-from reports.results import read_predictions, read_results, write_predictions
+from reports.results import read_predictions, read_results, write_predictions, write_results
 from reports.study_record import trained_folder
 
 FORMS = ("adapters", "nf4", "bf16", "untuned")
@@ -100,7 +100,9 @@ def make(one: Evaluated) -> None:
     """Makes one evaluation that is not there yet; where it must equal a finished one, by copying that."""
     allowed = replace(one, sentinels="allowed")
     if one.sentinels == "suppressed" and allowed.done and without_sentinels(allowed.folder / "test"):
-        shutil.copytree(allowed.folder, one.folder, dirs_exist_ok=True)
+        results = allowed.folder / "test/results.json"
+        shutil.copytree(allowed.folder, one.folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(results.name))
+        write_results(one.folder / "test/results.json", read_results(results))  # last, since it says that all is there
     else:
         evaluate(one)
 
@@ -111,12 +113,22 @@ def without_sentinels(folder: Path) -> bool:
     return greedy and not any(row["scores"]["sentinel"] for row in read_predictions(folder / "predictions.jsonl"))
 
 
-def evaluations(runs: Sequence[Path], forms: Sequence[str], sentinels: Sequence[str]) -> list[Evaluated]:
-    """Those of the runs; the base, which all runs have in common, is evaluated in the first only."""
+def evaluations(
+    runs: Sequence[Path], forms: Sequence[str], sentinels: Sequence[str], share: tuple[int, int] = (1, 1)
+) -> list[Evaluated]:
+    """Those of the runs; the base, which all runs have in common, is evaluated in the first only.
+
+    Args:
+        runs: Folders.
+        forms: Of `FORMS`.
+        sentinels: Of `SENTINELS`; those of one run and form are in one share.
+        share: Which of how many equal shares, counted from 1.
+    """
     first = [form for form in forms if form == "untuned"]
     others = [form for form in forms if form != "untuned"]
     wanted = [(run, form) for run in runs for form in others] + [(run, form) for run in runs[:1] for form in first]
-    return [Evaluated(run, form, kind) for run, form in wanted for kind in sentinels]
+    number, count = share
+    return [Evaluated(run, form, kind) for run, form in wanted[number - 1 :: count] for kind in sentinels]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -125,10 +137,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("runs", type=Path, nargs="+", help="folders of runs in a study, such as STUDY/CELL/seed-0")
     parser.add_argument("--forms", nargs="+", choices=FORMS, default=FORMS[:3])
     parser.add_argument("--sentinels", nargs="+", choices=list(SENTINELS), default=list(SENTINELS))
+    parser.add_argument("--share", type=_share, default=(1, 1), metavar="1/4", help="the first of four equal shares")
     options = parser.parse_args(arguments)
-    for one in evaluations(options.runs, options.forms, options.sentinels):
+    for one in evaluations(options.runs, options.forms, options.sentinels, options.share):
         if not one.done:
             make(one)
+
+
+def _share(text: str) -> tuple[int, int]:
+    number, _, count = text.partition("/")
+    if not 1 <= int(number) <= int(count):
+        raise ValueError(text)
+    return int(number), int(count)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -50,23 +49,17 @@ class HalfPrecision(Seq2SeqModule):
         enlarge(model, self.factor)
 
     @cached_property
-    def batch_loss(self) -> Any:
+    def batch_loss(self) -> BatchLoss:
         """That of `Seq2SeqModule`, in fp16."""
-        return _HalfPrecisionLoss(super().batch_loss, self.device.type)
+        exact = super().batch_loss
+        return _HalfPrecisionLoss(exact.model, exact.head, exact.settings, exact.label_smoothing)
 
 
-@dataclass(frozen=True)
-class _HalfPrecisionLoss:
-    exact: BatchLoss
-    device_type: str
-
+class _HalfPrecisionLoss(BatchLoss):
     def __call__(self, batch: Any) -> tuple[torch.Tensor, torch.Tensor]:
         # Cached weights would go on into the other format of the autocast around it.
-        with torch.autocast(self.device_type, dtype=torch.float16, cache_enabled=False):
-            return self.exact(batch)
-
-    def counts(self) -> dict[str, int]:
-        return self.exact.counts()
+        with torch.autocast(batch["input_ids"].device.type, dtype=torch.float16, cache_enabled=False):
+            return super().__call__(batch)
 
 
 def enlarge(model: nn.Module, factor: float) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from reports.case_study.collapse import NOT_MEASURED, Collapse, mean_over_seeds
+from reports.case_study.collapse import LANGUAGES, NOT_MEASURED, Collapse, mean_over_seeds
 from reports.case_study.failures import FailureRun, Failures, diagnosis
-from reports.case_study.figures import merged_layers
+from reports.case_study.statements import changed_weights
 
 _SILENT = "(nothing to say: the fault cannot happen)"
+_NOTHING_FOUND = "(nothing about this)"
+# Cells of the same training: what differs between them is noise.
+_REPEATED = ("good", "sentinels-allowed", "bertscore-on-cpu", "bertscore-on-gpu-roomy")
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,23 @@ def accounts(failures: Failures, collapse: Collapse) -> list[Account]:
     ]
 
 
+def good_run(failures: Failures) -> str:
+    """What the run without a fault came to, and how much its repetitions differ."""
+    run = _good(failures)
+    if run.results is None:
+        return f"`good`: {NOT_MEASURED}."
+    scores = [one.languages for name in _REPEATED if (one := failures.run(name).results) is not None]
+    found = [[score[code]["rouge1"].mean for score in scores if code in score] for code in LANGUAGES]
+    spreads = " / ".join(f"{max(one) - min(one):.1f}" for one in found if one)
+    return (
+        f"`good` is good beside the faults only: ROUGE-1 {run.score('rouge1')}, where the articles' first words score "
+        f"{run.score('lead_rouge1')}; {run.score('ended', 0, True)}% of its summaries end. (They have at most 64 "
+        f"tokens, which {run.cut('tr', 'test')} of the Turkish references and {run.cut('en', 'test')} of the English "
+        f"ones exceed.) One seed: {len(scores)} runs of the same training differ by up to {spreads} in ROUGE-1, so "
+        "smaller differences mean nothing."
+    )
+
+
 def _good(failures: Failures) -> FailureRun:
     return failures.run("good")
 
@@ -57,8 +77,8 @@ def _half_precision(failures: Failures) -> Account:
     return Account(
         "fp16_overflow",
         f"training loss {unwatched.last('train/loss')}, then summaries of no use (ROUGE-1 {unwatched.score('rouge1')})",
-        "a feed-forward output beyond 65,504, the greatest fp16 number; the fault makes this small model's numbers at "
-        "least as large as mT5's",
+        "a feed-forward output beyond 65,504, the greatest fp16 number; the fault makes this small model's numbers "
+        "large enough to exceed it",
         "the precision is refused; `NanMonitor` stops any other way in before the weights are touched",
         "\n".join(filter(None, [failures.refusal("fp16-overflow"), failures.run("fp16-overflow").error])),
         f"bf16: loss {_good(failures).last('train/loss')}, ROUGE-1 {_good(failures).score('rouge1')}",
@@ -71,11 +91,10 @@ def _spike(failures: Failures) -> Account:
     return Account(
         "gradient_explosion",
         f"no NaN; the training loss ends at {free.last('train/loss')} instead of {clipped.last('train/loss')}",
-        "AdamW keeps one step's 10,000-fold gradients in its second moment, and its steps stay tiny for long",
+        "presumably AdamW's second moment, which keeps one step's 10,000-fold gradients, so that its steps stay tiny",
         "`GradientClipping`, on by default",
         "" if norm == NOT_MEASURED else f"It logs, and prints nothing: train/gradient_norm {norm}, clipped to 1.",
-        f"the same spike, clipped: ROUGE-L of the last validation {clipped.last('val/rougeL')} against "
-        f"{free.last('val/rougeL')}",
+        f"the same spike, clipped: ROUGE-1 {clipped.score('rouge1')} against {free.score('rouge1')}",
     )
 
 
@@ -96,7 +115,7 @@ def _memory(failures: Failures) -> Account:
     ended = gpu if "Out of memory" in gpu else ""  # on a CPU the fault is refused
     return Account(
         "bertscore_on_gpu",
-        "out of memory, in the middle of a run that had fitted" if ended else NOT_MEASURED,
+        "out of memory, on a card capped at what training takes and 0.5 GiB more" if ended else NOT_MEASURED,
         "the encoder stays in the GPU's memory beside the model: "
         f"{failures.run('bertscore-on-gpu-roomy').greatest('perf/peak_memory_gib')} GiB in training instead of "
         f"{cpu.greatest('perf/peak_memory_gib')}",
@@ -107,17 +126,18 @@ def _memory(failures: Failures) -> Account:
 
 
 def _unended(failures: Failures) -> Account:
-    run, good = failures.run("labels-without-end"), _good(failures)
-    messages = [failures.refusal("labels-without-end"), run.diagnosis("ended")]
+    run, good, same = failures.run("labels-without-end"), _good(failures), failures.run("labels-cut-at-30")
+    messages = [failures.refusal("labels-without-end"), _diagnoses(run, "ended")]
     return Account(
         "labels_without_end",
-        f"summaries go on to the limit: {run.score('ended', 0, True)}% end by `</s>`, "
-        f"{run.score('length_ratio', 2)} times the words of their references",
-        f"cut labels ({run.cut('tr')} of the Turkish ones) lost their `</s>`: the model never sees a long summary end",
+        f"summaries that go on to the limit, most of all in English: {run.score('ended', 0, True)}% end by `</s>`, "
+        f"{_length(run, same, 'cut with `</s>`')}",
+        f"labels are cut at 30 tokens ({run.cut('tr')} / {run.cut('en')} of them) and lose their `</s>`: the model "
+        "never sees a long summary end",
         "truncation reserves the place of `</s>`, and the collator refuses labels without it; `CollapseMonitor`",
         "\n".join(filter(None, messages)),
-        f"`</s>` kept: {good.score('ended', 0, True)}% end, ROUGE-1 {good.score('rouge1')} against "
-        f"{run.score('rouge1')}",
+        f"the same cut with `</s>`: {same.score('ended', 0, True)}% end, ROUGE-1 {same.score('rouge1')} against "
+        f"{run.score('rouge1')}; no cut at 30: {good.score('ended', 0, True)}%, {good.score('rouge1')}",
     )
 
 
@@ -126,9 +146,9 @@ def _cut(failures: Failures) -> Account:
     cut = run.cut("tr")
     return Account(
         "labels_cut_at_30",
-        f"summaries that stop in mid-sentence: {run.score('length_ratio', 2)} times the words of their references",
-        "the labels stop there; they do end in `</s>`, so nothing is endless "
-        f"({run.score('ended', 0, True)}% end by themselves)",
+        f"nothing odd: {_length(run, good)}",
+        "the labels stop in mid-sentence; they do end in `</s>`, so nothing is endless for it "
+        f"({run.score('ended', 0, True)}% end by themselves, without the fault {good.score('ended', 0, True)}%)",
         "the data report counts cut summaries; `truncate_targets: sentence` is the default",
         "" if cut == NOT_MEASURED else f"summary tokens … cut {cut} (tr), {run.cut('en')} (en)",
         f"64 tokens: ROUGE-1 {good.score('rouge1')} against {run.score('rouge1')}",
@@ -139,45 +159,42 @@ def _seed_rate(failures: Failures, collapse: Collapse) -> Account:
     cell = ("lr-5.6e-5", "q-v", "with-end")
     folder = next((path for path, study in collapse.trainings if tuple(study.labels.values()) == cell), None)
     share = _percent(mean_over_seeds(collapse.of("adapters", cell=cell), "sentinel_start"))
-    good = _percent(
-        mean_over_seeds(collapse.of("adapters", cell=("lr-1e-3", "all-linear", "with-end")), "sentinel_start")
-    )
+    good = _percent(mean_over_seeds(collapse.of("adapters", cell=collapse.reference), "sentinel_start"))
     run = failures.run("seed-rate-and-targets")
     return Account(
         "seed_rate_and_targets",
         f"`<extra_id_0>` at the beginning of {share} of the summaries, or, where sentinels are suppressed, ROUGE-1 "
         f"{run.score('rouge1')}",
-        "adapters at a learning rate meant for all parameters have not moved the model off its pretraining task",
+        "adapters at a learning rate meant for all parameters have not moved the model off its pretraining task within "
+        "so few steps",
         "`CollapseMonitor` in every validation",
-        diagnosis(folder, "sentinel_start") or run.diagnosis("ended"),
+        diagnosis(folder, "sentinel_start") or _diagnoses(run, "ended"),
         f"1e-3 on all linear layers: {good} begin so, ROUGE-1 {_good(failures).score('rouge1')}",
     )
 
 
 def _merge(failures: Failures, collapse: Collapse) -> Account:
     run, good = failures.run("nf4-merge"), _good(failures)
-    layers = [layer for one in collapse.of("nf4") for layer in merged_layers(one.folder)]
-    changed = f"{sum(one['changed'] for one in layers) / len(layers):.1%}" if layers else NOT_MEASURED
+    changed = changed_weights(collapse.of("nf4", cell=collapse.reference))
     return Account(
         "nf4_merge",
         f"a good run, then ROUGE-1 {run.score('rouge1')} from the merged model",
-        f"rounding to 4 bits again: {changed} of the weights change at all",
+        f"rounding to 4 bits again: {changed} of the 4-bit weights change at all",
         "`export.py` refuses, and compares every export with the trained model",
         failures.refusal("nf4-merge"),
-        f"merged into bf16 or left apart: ROUGE-1 {good.score('rouge1')}",
+        f"left apart: ROUGE-1 {good.score('rouge1')}; merged into bf16, in the large experiment, as unmerged",
     )
 
 
 def _cap(failures: Failures) -> Account:
     run, good = failures.run("cap-20"), _good(failures)
-    messages = [run.diagnosis("ended"), run.diagnosis("length_ratio")]
     return Account(
         "cap_20",
-        f"short summaries: {run.score('length_ratio', 2)} times the words of their references, "
-        f"{run.score('ended', 0, True)}% end by themselves",
+        f"short summaries: {_length(run, good)}; {run.score('ended', 0, True)}% end by themselves, "
+        f"without the fault {good.score('ended', 0, True)}%",
         "`generate` stops at 20 new tokens unless it is told otherwise",
         "the limit is always set; `CollapseMonitor`",
-        "\n".join(filter(None, messages)),
+        _diagnoses(run, "ended", "length_ratio"),
         f"64 tokens: ROUGE-1 {good.score('rouge1')} against {run.score('rouge1')}",
     )
 
@@ -186,12 +203,24 @@ def _sentinels(failures: Failures) -> Account:
     run, good = failures.run("sentinels-allowed"), _good(failures)
     return Account(
         "sentinels_allowed",
-        f"after good training {run.score('sentinel_start', 0, True)}% begin with a sentinel",
+        f"after good training nothing: {run.score('sentinel_start', 0, True)}% begin with a sentinel; it hurts models "
+        "that have not left pretraining behind",
         "sentinels are ordinary pieces to mT5's tokenizer, so that `skip_special_tokens` keeps them",
         "they are suppressed by id; `CollapseMonitor` where they are allowed",
-        run.diagnosis("sentinel_start"),
+        _diagnoses(run, "sentinel_start"),
         f"suppressed: ROUGE-1 {good.score('rouge1')} against {run.score('rouge1')}",
     )
+
+
+def _length(run: FailureRun, other: FailureRun, name: str = "without the fault") -> str:
+    ratio = "length_ratio"
+    return f"{run.score(ratio, 2)} times the words of their references, {name} {other.score(ratio, 2)}"
+
+
+def _diagnoses(run: FailureRun, *figures: str) -> str:
+    """What CollapseMonitor said of these figures, or that it said nothing; empty where the run was not made."""
+    said = "\n".join(filter(None, map(run.diagnosis, figures)))
+    return said or (_NOTHING_FOUND if run.results is not None else "")
 
 
 def _percent(share: float | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +20,9 @@ from reports.study_record import FILE, StudyRun, read_study_run, written_folder
 FORMS = ("adapters", "nf4", "bf16")
 FACTORS = ("learning rate", "adapted layers", "labels", "merge")
 NOT_MEASURED = "not measured yet"
+LANGUAGES = ("tr", "en")
+_MERGE = "merge.json"
+_WORDS = {"q-v": "q and v", "all-linear": "all layers", "with-end": "with </s>", "without-end": "without </s>"}
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,13 @@ class Evaluation:
         rows = read_predictions(self.folder / "test/predictions.jsonl")
         return {(row["language"], row["id"]): row["scores"] for row in rows}
 
+    @cached_property
+    def merged_layers(self) -> list[dict[str, Any]]:
+        """4-bit layers as `case_study.merging` recorded them; without updates of no size, and `wo`."""
+        file = self.folder / _MERGE
+        layers = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
+        return [one for one in layers if one["relative_size"] > 0 and not one["layer"].endswith(".wo")]
+
 
 @dataclass(frozen=True)
 class Collapse:
@@ -73,6 +84,11 @@ class Collapse:
             for one in self.evaluations
             if (one.form, one.sentinels) == (form, sentinels) and cell in (None, one.cell)
         ]
+
+    @property
+    def reference(self) -> tuple[str, ...]:
+        """Labels of the cell that the others are compared with; empty before it was trained."""
+        return next((tuple(study.labels.values()) for _, study in self.trainings if study.reference), ())
 
     @property
     def cells(self) -> list[tuple[str, ...]]:
@@ -128,8 +144,12 @@ def contrasts(collapse: Collapse, score: str) -> dict[str, Interval]:
     if scores is None:
         return {}
     rates = list(dict.fromkeys(cell[0] for cell in collapse.cells))
+    last = len(rates) - 1
     wanted = [
-        (f"{rates[0]} instead of {rates[-1]}", 0, 0, len(rates) - 1),
+        *(
+            (f"{in_words(rate)} instead of {in_words(rates[-1])}", 0, place, last)
+            for place, rate in enumerate(rates[:-1])
+        ),
         ("q and v instead of all layers", 1, 0, 1),
         ("labels without `</s>`", 2, 1, 0),
         ("merged into NF4", 3, 1, 0),
@@ -145,6 +165,24 @@ def mean_over_seeds(evaluations: Sequence[Evaluation], score: str, language: str
     ]
     values = [table[score].mean for table in tables if score in table]
     return float(np.mean(values)) if values else None
+
+
+def pair(evaluations: Sequence[Evaluation], score: str, digits: int, factor: float = 1) -> str:
+    """A score in Turkish and in English, means over seeds, as `22.1 / 17.4`."""
+    values = [mean_over_seeds(evaluations, score, language) for language in LANGUAGES]
+    known = [f"{factor * value:.{digits}f}" for value in values if value is not None]
+    return " / ".join(known) if len(known) == len(values) else NOT_MEASURED
+
+
+def ended_with_words(evaluations: Sequence[Evaluation]) -> float:
+    """Share of the summaries that end by `</s>` and are not empty."""
+    shares = [score["ended"] * (1 - score["empty"]) for one in evaluations for score in one.scores.values()]
+    return sum(shares) / len(shares)
+
+
+def in_words(label: str) -> str:
+    """A label of the study as a reader knows it: `5.6e-5`, `all layers`, `without </s>`."""
+    return _WORDS.get(label, label.removeprefix("lr-"))
 
 
 def _rate(label: str) -> float:

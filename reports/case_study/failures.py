@@ -11,12 +11,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from reports.case_study.collapse import NOT_MEASURED
+from reports.case_study.collapse import LANGUAGES, NOT_MEASURED
 from reports.curves import Series, read_run
 from reports.results import Results, read_predictions, read_results
 from reports.study_record import FILE, StudyRun, read_study_run, written_folder
 
-LANGUAGES = ("tr", "en")
 # Folders of the machine that made the runs.
 _PLACE = re.compile(r"[^\s'\"]*?/(?=(?:collapse|failures)/[\w.+-]+/seed-)")
 _ERROR = re.compile(r"^(?:error: |[\w.]*(?:Error|Exception)\b:? ?)", re.MULTILINE)
@@ -75,14 +74,14 @@ class FailureRun:
         """The last diagnosis of CollapseMonitor about a figure; empty where there is none."""
         return diagnosis(self.folder, figure)
 
-    def cut(self, language: str) -> str:
-        """Share of the training summaries that were longer than their limit."""
+    def cut(self, language: str, split: str = "train") -> str:
+        """Share of the reference summaries of a split that were longer than their limit."""
         file = self.folder / "data_report.json" if self.folder else None
         if file is None or not file.is_file():
             return NOT_MEASURED
-        for split in json.loads(file.read_text(encoding="utf-8"))["splits"]:
-            if (split["language"], split["split"]) == (language, "train"):
-                return f"{split['target_tokens']['truncated']:.0%}"
+        for row in json.loads(file.read_text(encoding="utf-8"))["splits"]:
+            if (row["language"], row["split"]) == (language, split):
+                return f"{row['target_tokens']['truncated']:.0%}"
         return "–"
 
 
@@ -137,13 +136,13 @@ def read_failures(folder: Path) -> Failures:
 
 
 def diagnosis(folder: Path | None, figure: str) -> str:
-    """The last words of CollapseMonitor about a figure in a run's folder; empty where there are none."""
+    """What CollapseMonitor last said of a figure in a run's folder, of each language; empty where nothing."""
     file = folder / "diagnosis.jsonl" if folder else None
     if file is None or not file.is_file():
         return ""
     found = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
     own = [one for one in found if one["figure"] == figure]
-    return f"Step {own[-1]['step']}: {own[-1]['text']}" if own else ""
+    return "\n".join(f"Step {one['step']}: {one['text']}" for one in own if one["step"] == own[-1]["step"])
 
 
 def shortened(text: str) -> str:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib import pyplot as plt
+from matplotlib.ticker import ScalarFormatter
 
-from reports.case_study.collapse import FORMS, Collapse, mean_over_seeds
+from reports.case_study.collapse import FORMS, Collapse, ended_with_words, in_words, mean_over_seeds
 from reports.curves import Series, read_run
 from reports.figure_style import COLOURS, LINES, MARKERS
 
 _NAMES = {"adapters": "not merged", "nf4": "merged into NF4", "bf16": "merged into bf16"}
-_RECORD = "merge.json"
 
 
 def sentinel_curves(collapse: Collapse) -> Any:
@@ -35,30 +34,37 @@ def sentinel_curves(collapse: Collapse) -> Any:
         values = np.array([[100 * one[step] for step in steps] for one in points])
         place = rates.index(rate)
         line = LINES[0 if targets == "all-linear" else 1]
-        axis.plot(
-            steps, values.mean(axis=0), line, color=COLOURS[place], marker=MARKERS[place], label=f"{rate}, {targets}"
-        )
+        label = f"{in_words(rate)}, {in_words(targets)}"
+        # Lines of the same course lie on each other: the upper one's marks are hollow.
+        face = COLOURS[place] if targets == "all-linear" else "white"
+        look: dict[str, Any] = {"color": COLOURS[place], "marker": MARKERS[place], "markerfacecolor": face}
+        axis.plot(steps, values.mean(axis=0), line, label=label, **look)
         axis.fill_between(steps, values.min(axis=0), values.max(axis=0), color=COLOURS[place], alpha=0.15, linewidth=0)
+    untuned = mean_over_seeds(collapse.of("untuned"), "sentinel_start")
+    if untuned is not None:
+        axis.plot(0, 100 * untuned, "*", color="black", markersize=11, clip_on=False, label="untuned")
     axis.set(xlabel="optimizer step", ylabel="begin with <extra_id_0> (%)", ylim=(-3, 103), xlim=(0, None))
-    return _finished(figure, axis)
+    return _finished(figure, axis, loc="upper left", bbox_to_anchor=(1, 1))
 
 
 def ended_shares(collapse: Collapse) -> Any:
-    """Share of summaries that end by `</s>`, by cell and form; bars reach from the least to the greatest seed."""
+    """Share of summaries that end and have words, by cell and form; bars reach from the least to the greatest seed."""
     if not collapse.evaluations:
         return None
     figure, axis = plt.subplots(figsize=(7, 0.7 + 0.38 * len(collapse.cells)), layout="constrained")
     for place, form in enumerate(FORMS):
         for row, cell in enumerate(collapse.cells):
             found = collapse.of(form, cell=cell)
-            seeds = [100 * (mean_over_seeds([one], "ended") or 0.0) for one in found]
+            seeds = sorted(100 * ended_with_words([one]) for one in found)
             if seeds:
                 mean, height = float(np.mean(seeds)), row + 0.22 * (place - 1)
-                reach = [[mean - min(seeds)], [max(seeds) - mean]]
+                reach = [[max(mean - seeds[0], 0)], [max(seeds[-1] - mean, 0)]]  # of equal ones, rounding is left
                 label = _NAMES[form] if row == 0 else None
                 axis.errorbar(mean, height, xerr=reach, color=COLOURS[place], marker=MARKERS[place], label=label)
-    axis.set_yticks(range(len(collapse.cells)), [" ".join(cell) for cell in collapse.cells], fontsize="small")
-    axis.set(xlabel="end by </s> (%)", xlim=(-3, 103))
+    axis.set_yticks(
+        range(len(collapse.cells)), [", ".join(map(in_words, cell)) for cell in collapse.cells], fontsize="small"
+    )
+    axis.set(xlabel="end by </s> and have words (%)", xlim=(-3, 103))
     axis.invert_yaxis()
     return _finished(figure, axis)
 
@@ -81,25 +87,18 @@ def surviving_updates(collapse: Collapse) -> Any:
     """What an NF4 merge keeps of each layer's update, against the update's size: a colour a learning rate."""
     layers: dict[str, list[dict[str, float]]] = {}
     for one in collapse.of("nf4"):
-        layers.setdefault(one.cell[0], []).extend(merged_layers(one.folder))
+        layers.setdefault(one.cell[0], []).extend(one.merged_layers)
     if not any(layers.values()):
         return None
     figure, axis = plt.subplots(figsize=(7, 4), layout="constrained")
     for place, rate in enumerate(sorted(layers, key=lambda rate: float(rate.removeprefix("lr-")))):
         sizes = [100 * one["relative_size"] for one in layers[rate]]
         kept = [one["cosine"] for one in layers[rate]]
-        axis.scatter(sizes, kept, s=12, alpha=0.5, color=COLOURS[place], marker=MARKERS[place], label=rate)
-    axis.set(xscale="log", xlabel="size of a layer's update (% of its weights)", ylabel="cosine, intended to surviving")
+        axis.scatter(sizes, kept, s=12, alpha=0.5, color=COLOURS[place], marker=MARKERS[place], label=in_words(rate))
+    axis.set(xscale="log", xlabel="size of a layer's update (% of its weights)", ylim=(0, 1))
+    axis.xaxis.set_major_formatter(ScalarFormatter())
+    axis.set_ylabel("cosine, intended to surviving")
     return _finished(figure, axis)
-
-
-def merged_layers(evaluation: Path) -> list[dict[str, Any]]:
-    """4-bit layers of a merge, as `case_study.merging` recorded them; without updates of no size, and `wo`."""
-    file = evaluation / _RECORD
-    if not file.is_file():
-        return []
-    layers = json.loads(file.read_text(encoding="utf-8"))
-    return [one for one in layers if one["relative_size"] > 0 and not one["layer"].endswith(".wo")]
 
 
 def bertscore_memory(runs: Mapping[str, Path]) -> Any:
@@ -125,10 +124,10 @@ def _peaks(series: Series) -> tuple[float, float]:
     return training, validation
 
 
-def _finished(figure: Any, axis: Any) -> Any:
+def _finished(figure: Any, axis: Any, **place: Any) -> Any:
     axis.grid(alpha=0.3)
     axis.set_axisbelow(True)
-    axis.legend(frameon=False, fontsize="small")
+    axis.legend(frameon=False, fontsize="small", **place)
     return figure
 
 

@@ -8,11 +8,12 @@ from pathlib import Path
 from reports.atomic_write import write_text
 from reports.card_tables import table
 from reports.case_study import figures
-from reports.case_study.accounts import Account, accounts
+from reports.case_study.accounts import Account, accounts, good_run
 from reports.case_study.alphabets import alphabets_table
 from reports.case_study.collapse import NOT_MEASURED, Collapse, read_collapse
 from reports.case_study.failures import Failures, read_failures
-from reports.case_study.tables import effects_table, merge_table, suppression_table, verdict
+from reports.case_study.statements import endings, merge_by_rate, price_of_no_end
+from reports.case_study.tables import effects_table, merge_table, suppression_table, suppression_verdict, verdict
 from reports.template import markdown_template
 
 IMAGES = Path("images/case_study")
@@ -34,9 +35,14 @@ def write_case_study(runs: Path, docs: Path) -> Path:
         verdict=verdict(collapse),
         provenance=provenance(collapse, failures),
         figures=_figures(collapse, failures, docs / IMAGES),
+        endings=endings(collapse),
+        merge_by_rate=merge_by_rate(collapse),
         effects=effects_table(collapse),
+        price_of_no_end=price_of_no_end(collapse),
         merges=merge_table(collapse),
         suppression=suppression_table(collapse),
+        suppression_verdict=suppression_verdict(collapse),
+        good=good_run(failures),
         failures=failures_table(told),
         messages=messages(told),
         alphabets=alphabets_table(failures.trained_summaries()),
@@ -73,7 +79,7 @@ def provenance(collapse: Collapse, failures: Failures) -> str:
     seeds = {study.seed for _, study in collapse.trainings}
     commits = sorted({(one.git.get("commit") or "unknown")[:10] for one in results})
     return (
-        f"Measured: base `{Path(base).name}`, {len(collapse.trainings)} trainings of "
+        f"Base: `{Path(base).name}`, {len(collapse.trainings)} trainings of "
         f"{' or '.join(map(str, steps))} steps in {len(collapse.cells)} cells with {len(seeds)} "
         f"seed{'s' * (len(seeds) != 1)}, {len(results)} tests on {counts} articles, greedy, commit "
         f"{', '.join(commits)}; and {len(failures.runs)} runs of single failures, one seed each."
@@ -84,24 +90,27 @@ def _figures(collapse: Collapse, failures: Failures, folder: Path) -> dict[str, 
     made = {
         "sentinels": (
             figures.sentinel_curves(collapse),
-            "Validation summaries that begin with a sentinel, against training steps; bands reach from the least to "
-            "the greatest seed",
+            "Validation summaries (48 a language) that begin with a sentinel, against training steps, labels with "
+            "`</s>`; bands reach from the least to "
+            "the greatest seed; at step 0 the test summaries of the untuned model",
         ),
         "ended": (
             figures.ended_shares(collapse),
-            "Test summaries that end by themselves; bars reach from the least to the greatest seed",
+            "Test summaries that end by themselves and have words; bars reach from the least to the greatest seed",
         ),
         "merges": (
             figures.surviving_updates(collapse),
-            "What is left of each 4-bit layer's update after an NF4 merge, against its size; one mark a layer and run",
+            "Cosine between each 4-bit layer's update and what an NF4 merge keeps of it (1: all of its direction), "
+            "against the update's size; one mark a layer and run",
         ),
         "clipping": (
             figures.clipping_losses(failures.folders),
-            "Training loss around one step whose gradients are 10,000 times as great",
+            "Training loss, where the gradients of one step are 10,000 times as great",
         ),
         "memory": (
             figures.bertscore_memory(failures.folders),
-            "Peak of the GPU's memory with BERTScore's encoder on the GPU and in a CPU process",
+            "Peak of the GPU's memory with BERTScore's encoder (the shape of multilingual BERT, random weights) on the "
+            "GPU and in a CPU process",
         ),
     }
     return {name: "\n\n".join(figures.drawn(figure, folder, name, caption)) for name, (figure, caption) in made.items()}

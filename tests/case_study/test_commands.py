@@ -4,19 +4,22 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from case_study import evaluate
 from case_study.evaluate import Evaluated, evaluations
 from case_study.guards import message, write_messages
-from case_study.run import unexpected_failures
+from case_study.run import FOLDER, MEANT_TO_FAIL, failed_as_meant, reference_alone, unexpected
 from reports.results import Results, write_predictions, write_results
 from reports.study_record import StudyRun
+from studies.matrix import cells
+from studies.study import read_study
 
 RUNS = [Path("a/seed-0"), Path("b/seed-0")]
 
 
-def run(label: str, status: str) -> StudyRun:
-    return StudyRun("failures", "", {"failure": label}, False, None, 0, "val/rougeL", [], [], status, ["it broke"])
+def run(label: str, status: str, error: str = "") -> StudyRun:
+    return StudyRun("failures", "", {"failure": label}, False, None, 0, "val/rougeL", [], [], status, ["line", error])
 
 
 def test_every_run_is_evaluated_in_every_form_and_the_base_once():
@@ -34,9 +37,52 @@ def test_an_evaluation_is_done_when_its_results_are_there(tmp_path):
     assert one.done
 
 
-def test_only_failures_that_are_not_the_point_are_unexpected():
-    runs = [run("fp16-overflow", "failed"), run("cap-20", "failed"), run("good", "finished")]
-    assert unexpected_failures(runs) == ["cap-20/seed-0: ['it broke']"]
+@pytest.mark.parametrize("count", [1, 2, 3, 20])
+def test_shares_hold_each_evaluation_once_and_both_kinds_of_one_together(count):
+    forms, kinds = ["adapters", "nf4", "untuned"], ["allowed", "suppressed"]
+    shares = [evaluations(RUNS, forms, kinds, (number, count)) for number in range(1, count + 1)]
+    found = [one.folder for share in shares for one in share]
+    assert sorted(found) == sorted(one.folder for one in evaluations(RUNS, forms, kinds))
+    for share in shares:
+        assert [one.sentinels for one in share] == kinds * (len(share) // 2)
+        assert [one.form for one in share[::2]] == [one.form for one in share[1::2]]
+
+
+@pytest.mark.parametrize("text", ["0/2", "3/2", "1", "a/b"])
+def test_a_share_that_is_none_is_refused(text, capsys):
+    with pytest.raises(SystemExit):
+        evaluate.main(["RUN", "--share", text])
+    assert "--share" in capsys.readouterr().err
+
+
+def test_a_fault_must_end_its_run_and_end_it_in_its_own_way():
+    good, other = run("good", "finished"), run("cap-20", "failed", "it broke")
+    meant = run("fp16-overflow", "failed", "error: Step 0 is not finite.")
+    otherwise = run("fp16-overflow", "failed", "AttributeError: settings")
+    passed = run("minus-100-in-decoding", "finished")
+    assert unexpected([good, meant, run("bertscore-on-gpu", "begun")]) == []
+    assert unexpected([other, otherwise, passed]) == [
+        "cap-20/seed-0 failed: it broke",
+        "fp16-overflow/seed-0 failed: AttributeError: settings",
+        "minus-100-in-decoding/seed-0 did not fail",
+    ]
+    assert failed_as_meant(meant) and not failed_as_meant(otherwise) and not failed_as_meant(other)
+
+
+def test_the_cells_that_must_fail_are_in_the_study():
+    study = read_study(FOLDER / "failures.yaml", {"pairs": "DATA"})
+    assert MEANT_TO_FAIL.keys() < study.axes["failure"].keys()
+
+
+@pytest.mark.parametrize("name", ["collapse", "failures", "mt5_small"])
+def test_the_reference_alone_holds_every_variable(name):
+    text = (FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
+    variables = dict.fromkeys(yaml.safe_load(text)["variables"], "17")
+    study = read_study(FOLDER / f"{name}.yaml", variables)
+    (cell,) = cells(reference_alone(study))
+    others = {flag for one in cells(study) for flag in one.flags} - set(cell.flags)
+    assert not any("17" in flag for flag in others)
+    assert sum("17" in flag for flag in cell.flags) >= len(variables) - 3  # three stand in one flag, data.sources
 
 
 def test_a_guard_that_says_nothing_is_none():

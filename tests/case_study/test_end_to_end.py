@@ -5,6 +5,7 @@ import json
 import pytest
 
 from case_study.evaluate import FORMS, Evaluated, make
+from case_study.run import MEANT_TO_FAIL
 from reports.case_study.page import write_case_study
 from reports.results import read_predictions, read_results
 from reports.study_record import StudyRun, write_study_run
@@ -55,8 +56,9 @@ def test_a_training_is_merged_tested_and_reported(tmp_path):
 @pytest.mark.slow
 def test_decoding_minus_100_ends_the_first_validation(tmp_path):
     fault = "--config=configs/case_study/minus_100_in_decoding.yaml"
-    with pytest.raises(OverflowError):
+    with pytest.raises(OverflowError) as raised:
         main(["fit", SHORT[0], fault, *SHORT[1:], f"--trainer.default_root_dir={tmp_path}"])
+    assert raised.typename == MEANT_TO_FAIL["minus-100-in-decoding"]
 
 
 @pytest.mark.slow
@@ -65,7 +67,7 @@ def test_fp16_is_stopped_where_somebody_watches(tmp_path, watched):
     fault = "--config=configs/case_study/fp16_overflow.yaml"
     flags = ["fit", SHORT[0], fault, *SHORT[1:], "--model.factor=1e9", f"--trainer.default_root_dir={tmp_path}"]
     if watched:
-        with pytest.raises(ValueError, match="Step 0 is not finite"):
+        with pytest.raises(ValueError, match=MEANT_TO_FAIL["fp16-overflow"]):
             main(flags)
         return
     without = [{"class_path": "case_study.gradient_spike.Without", "init_args": {"watcher": "NanMonitor"}}]

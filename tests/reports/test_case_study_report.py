@@ -14,7 +14,8 @@ from reports.case_study.alphabets import alphabets_table, both_ways
 from reports.case_study.collapse import NOT_MEASURED, read_collapse
 from reports.case_study.failures import FailureRun, shortened
 from reports.case_study.page import write_case_study
-from reports.case_study.tables import effects_table, verdict
+from reports.case_study.statements import endings, merge_by_rate, price_of_no_end
+from reports.case_study.tables import effects_table, suppression_verdict, verdict
 from reports.results import Results, write_predictions, write_results
 from reports.study_record import StudyRun, write_study_run
 
@@ -22,8 +23,8 @@ ARTICLES = 3
 CELLS = list(itertools.product(("lr-5.6e-5", "lr-1e-3"), ("q-v", "all-linear"), ("with-end", "without-end")))
 
 
-def write_evaluation(folder: Path, sentinel: float, ended: float, rouge: float) -> None:
-    names = {"sentinel_start": sentinel, "ended": ended, "rouge1": rouge}
+def write_evaluation(folder: Path, sentinel: float, ended: float, rouge: float, empty: float = 0.0) -> None:
+    names = {"sentinel_start": sentinel, "ended": ended, "empty": empty, "rouge1": rouge, "length_ratio": 1.5 - ended}
     table = {name: ([value] * ARTICLES, [1.0] * ARTICLES) for name, value in names.items()}
     languages, overall = score_intervals({"tr": table, "en": table}, Bootstrap(resamples=10))
     counts = {"tr": ARTICLES, "en": ARTICLES}
@@ -37,7 +38,8 @@ def write_evaluation(folder: Path, sentinel: float, ended: float, rouge: float) 
 def write_training(root: Path, labels: tuple[str, ...], seed: int) -> Path:
     folder = root / "collapse" / "_".join(labels) / f"seed-{seed}"
     named = dict(zip(("rate", "targets", "labels"), labels, strict=True))
-    write_study_run(folder, StudyRun("collapse", "", named, False, None, seed, "val/rougeL", [], [], "fitted"))
+    good = labels == ("lr-1e-3", "all-linear", "with-end")
+    write_study_run(folder, StudyRun("collapse", "", named, good, None, seed, "val/rougeL", [], [], "fitted"))
     metrics = folder / "20260101-000000/metrics/version_0"
     metrics.mkdir(parents=True)
     (metrics.parent.parent / "config.yaml").touch()
@@ -60,14 +62,38 @@ def runs(tmp_path_factory) -> Path:
         {"layer": "encoder.q", "relative_size": 0.01, "survived": 0.1, "cosine": 0.3, "changed": 0.04},
         {"layer": "encoder.wo", "relative_size": 0.01, "survived": 1.0, "cosine": 1.0, "changed": 1.0},
     ]
-    (folder / "evaluations/nf4-allowed/merge.json").write_text(json.dumps(merged))
+    best = tmp_path / "collapse/lr-1e-3_all-linear_with-end/seed-0"
+    (best / "evaluations/nf4-allowed/merge.json").write_text(json.dumps(merged))
     return tmp_path
 
 
 def test_the_factor_that_does_it_is_named(runs):
     found = verdict(read_collapse(runs / "collapse"))
-    assert found["ended"].startswith("labels (100% [100%, 100%]")
-    assert found["sentinel_start"].startswith("learning rate (")
+    assert found["ended"] == "labels 100% [100%, 100%]"
+    assert re.match(r"learning rate \d+% \[.*, merge \d+%", found["sentinel_start"])
+
+
+def test_where_cells_do_not_differ_no_factor_is_named(runs, tmp_path):
+    shutil.copytree(runs, tmp_path / "copy")
+    for folder in (tmp_path / "copy").glob("collapse/*/*/evaluations/*-allowed"):
+        write_evaluation(folder, 0.0, 1.0, 20.0)
+    assert set(verdict(read_collapse(tmp_path / "copy/collapse")).values()) == {"nothing: the cells do not differ"}
+
+
+def test_a_monitor_that_said_nothing_is_not_called_unmeasured(tmp_path):
+    folder = tmp_path / "failures/cap-20/seed-0"
+    write_study_run(folder, StudyRun("f", "", {"failure": "cap-20"}, False, None, 0, "m", [], [], "finished"))
+    (folder / "20260101-000000").mkdir()
+    (folder / "20260101-000000/config.yaml").touch()
+    write_evaluation(folder / "20260101-000000", 0.0, 1.0, 20.0)
+    text = write_case_study(tmp_path, tmp_path / "docs").read_text(encoding="utf-8")
+    said = {
+        name: text.split(f"`{name}`:\n\n```text\n")[1].split("\n```")[0] for name in ("cap_20", "sentinels_allowed")
+    }
+    assert said == {
+        "cap_20": "(nothing about this)",
+        "sentinels_allowed": NOT_MEASURED,
+    }
 
 
 def test_effects_are_those_that_were_built_in(runs):
@@ -77,7 +103,7 @@ def test_effects_are_those_that_were_built_in(runs):
     assert cells["merged into NF4"][0] == "+50.0 points [+50.0, +50.0]"
     assert cells["labels without `</s>`"][1] == "-100.0 points [-100.0, -100.0]"
     assert cells["merged into bf16"][:2] == ["+0.0 points [+0.0, +0.0]"] * 2
-    assert cells["lr-5.6e-5 instead of lr-1e-3"][2].startswith("-13.3 [")
+    assert cells["5.6e-5 instead of 1e-3"][3].startswith("-13.3 [")
 
 
 def test_the_page_shows_what_was_measured_and_draws_it(runs, tmp_path):
@@ -85,9 +111,40 @@ def test_the_page_shows_what_was_measured_and_draws_it(runs, tmp_path):
     pictures = re.findall(r"\]\((images/[^)]+)\)", text)
     assert [Path(one).stem for one in pictures] == ["sentinels", "ended", "merges"]
     assert all((tmp_path / "docs" / one).stat().st_size > 5000 for one in pictures)
-    assert "base `mini`, 16 trainings of 9 steps in 8 cells with 2 seeds, 96 tests on 3 tr, 3 en articles" in text
-    assert "| lr-5.6e-5 | q-v | with-end | not merged | 100% | 0.0 / 0.0 | 1.0 / 1.0 | 100 / 100 |" in text
-    assert "4.0% of the weights change at all" in text
+    assert "Base: `mini`, 16 trainings of 9 steps in 8 cells with 2 seeds, 96 tests on 3 tr, 3 en articles" in text
+    assert "| 5.6e-5 | q and v | with `</s>` | not merged | 100% | 0.0 / 0.0 | 1.0 / 1.0 | 100 / 100 |" in text
+    assert "4.0% of the 4-bit weights change at all" in text
+
+
+def test_an_empty_summary_is_no_good_end(runs, tmp_path):
+    shutil.copytree(runs, tmp_path / "copy")
+    for seed in (0, 1):
+        folder = tmp_path / f"copy/collapse/lr-5.6e-5_q-v_with-end/seed-{seed}/evaluations/adapters-allowed"
+        write_evaluation(folder, 0.0, 1.0, 0.0, empty=1.0)
+    said = endings(read_collapse(tmp_path / "copy/collapse"))
+    assert "100% of those of the cell (5.6e-5, q and v) are empty, and 0% end and have words" in said
+    assert said.endswith("of the cell (1e-3, all layers) 0% and 100%.")
+
+
+def test_what_labels_without_an_end_cost_is_told_with_the_lengths(runs):
+    said = price_of_no_end(read_collapse(runs / "collapse"))
+    assert "with `</s>` have ROUGE-1 20.0 / 20.0 (tr / en) and 0.50 / 0.50 times" in said
+    assert "without it 20.0 / 20.0 and 1.50 / 1.50." in said
+
+
+def test_merges_are_told_by_learning_rate(runs):
+    rows = [line.strip("| ").split(" | ") for line in merge_by_rate(read_collapse(runs / "collapse")).splitlines()[2:]]
+    assert rows == [
+        ["5.6e-5", NOT_MEASURED, "100%", "100%", "0.0 / 0.0", "0.0 / 0.0"],
+        ["1e-3", "4.0%", "0%", "100%", "20.0 / 20.0", "0.0 / 0.0"],
+    ]
+
+
+def test_suppression_is_judged_by_the_models_that_begin_with_sentinels(runs):
+    # All forms of the lower rate's four cells, and NF4 of the others.
+    said = suppression_verdict(read_collapse(runs / "collapse"))
+    assert said.startswith("It hides them. In 16 of 24 rows")
+    assert "from 0.0 to 1.0; a cure" in said and said.endswith("unmerged: 20.0.")
 
 
 def test_an_incomplete_design_has_no_effects(runs, tmp_path):
