@@ -11,18 +11,7 @@ from reports.results import Results
 
 UNKNOWN = "not recorded"
 QUALITY = ("rouge1", "rouge2", "rougeL", "rougeLsum", "bertscore")
-COLLAPSE = (
-    "ended",
-    "sentinel_start",
-    "sentinel",
-    "empty",
-    "repetition",
-    "length_ratio",
-    "wrong_language",
-    "copied",
-    "uniform",
-)
-_MEANINGS = {
+COLLAPSE = {
     "ended": "summaries that end by themselves",
     "sentinel_start": "that begin with an `<extra_id_N>`",
     "sentinel": "that hold one",
@@ -92,8 +81,8 @@ def collapse_table(results: Results) -> str:
     return table(
         ["figure", *languages, "meaning"],
         (
-            [name, *(cell(results.languages[code].get(name), 3) for code in languages), _MEANINGS[name]]
-            for name in COLLAPSE
+            [name, *(cell(results.languages[code].get(name), 3) for code in languages), meaning]
+            for name, meaning in COLLAPSE.items()
             if name in named
         ),
     )

@@ -10,6 +10,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from metrics.significance import Interval
 
@@ -52,6 +53,9 @@ def save_figure(figure: Any, folder: Path, name: str) -> str:
         The PNG's path relative to the folder.
     """
     (folder / "figures").mkdir(parents=True, exist_ok=True)
+    engine = figure.get_layout_engine()
+    if isinstance(engine, ConstrainedLayoutEngine):
+        engine.set(h_pad=0.12, w_pad=0.08)  # inches: a title belongs to what is below it
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # laid out once: it takes as long as drawing, and each file would do it again
     with matplotlib.rc_context(_SVG):

@@ -10,6 +10,7 @@ from typing import Any
 from reports.card_tables import UNKNOWN, settings_table, table
 from reports.comparison.cost import cost_section
 from reports.comparison.findings import Findings
+from reports.comparison.learning_rates import edge_warnings, rates_tried
 from reports.comparison.quality import headline_section, quality_rows
 from reports.known_corpora import KnownCorpora
 from reports.pretraining_record import PretrainingRecord
@@ -105,10 +106,10 @@ def _provenance(environment: dict[str, Any]) -> str:
 def _study(findings: Findings) -> str:
     head, *rows = quality_rows(findings.systems, findings.scores)
     costs = cost_section(findings.systems, findings.costs).markdown
-    summary = headline_section(findings.tests, findings.systems, findings.scores, findings.question).markdown
+    warnings = edge_warnings(rates_tried(findings.collection.tries, findings.systems))
+    summary = headline_section(findings.tests, findings.systems, findings.scores, findings.question, warnings).markdown
     return (
-        f"{summary}\n\nTest scores with 95% intervals over articles and seeds:\n\n"
-        f"{table(head, rows)}\n\nCosts. {costs}"
+        f"{summary}\n\nTest scores with 95% intervals over articles and seeds:\n\n{table(head, rows)}\n\nCosts. {costs}"
     )
 
 

@@ -34,7 +34,7 @@ def outputs(notebook: nbformat.NotebookNode) -> str:
     ("name", "shown"),
     [
         ("01_data_exploration", ("lead ROUGE-L", "<td>tr</td>", "data:image/svg+xml", "number precision")),
-        ("02_model_comparison", ("A: full, B: lora", "hallucinated_number", "name precision", "worst by rougeL, tr")),
+        ("02_model_comparison", ("A: full, B: lora", "hallucinated number", "name precision", "tr: worst by ROUGE-L")),
         ("03_attention_analysis", ("leans most on sentence", "Distance of full and lora", " bits")),
     ],
 )

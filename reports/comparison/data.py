@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from matplotlib import pyplot as plt
 
 from metrics.words import words
 from reports.card_tables import UNKNOWN, left_out, table
 from reports.comparison.scores import LanguageScores
 from reports.comparison.systems import System
-from reports.figure_style import COLOURS, LINES, save_figure
+from reports.figure_style import COLOURS, LINES, legend_below, save_figure
 from reports.section import Section
 
 _BINS = 30
@@ -73,12 +72,11 @@ def _draw(systems: Sequence[System], scores: Sequence[LanguageScores], folder: P
         for system in present:
             summaries = (system.first.predictions[one.language, name]["prediction"] for name in one.ids)
             lengths[system.name] = [len(words(text)) for text in summaries]
-        longest = max(max(values) for values in lengths.values()) or 1
-        bins = np.linspace(0, longest + 1, min(_BINS, longest + 2))
         for number, (name, values) in enumerate(lengths.items()):
             look = {"color": COLOURS[6] if not number else COLOURS[(number - 1) % 6], "linewidth": 1.5}
             look["linestyle"] = "-" if not number else LINES[(number - 1) % len(LINES)]
-            right.hist(values, bins=bins, histtype="step", label=name, **look)
-        right.set(title=f"{one.language}: words of references and summaries")
-        right.legend(frameon=False, fontsize="small")
+            right.ecdf(values, label=name, **look)
+        right.set(title=f"{one.language}: share of summaries with at most so many words", xlim=(0, None))
+        right.grid(alpha=0.3)
+    legend_below(figure, axes[0, 1])
     return save_figure(figure, folder, "lengths")

@@ -14,6 +14,7 @@ from reports.comparison.demo_examples import DIFFERENT, SCORE, telling_examples
 from reports.comparison.findings import Findings
 from reports.comparison.languages import right_language
 from reports.comparison.quality import lead_warnings, percent, quality_rows
+from reports.repeated_phrases import shortened
 from reports.score_names import SCORE_NAMES
 from reports.section import Section
 from reports.side_by_side import Example
@@ -147,7 +148,7 @@ def _example(title: str, example: Example) -> Slide:
     names = list(example)[:_SHOWN]
     texts = [f"Reference: {first['reference']}"]
     texts += [
-        f"{name} ({SCORE_NAMES[SCORE]} {_score(example[name])}): {example[name]['prediction'] or '(empty)'}"
+        f"{name} ({SCORE_NAMES[SCORE]} {_score(example[name])}): {shortened(example[name]['prediction']) or '(empty)'}"
         for name in names
     ]
     if not all(map(can_be_drawn, texts)):

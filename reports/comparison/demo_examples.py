@@ -12,9 +12,11 @@ from metrics.summary_errors import ERRORS
 from reports.atomic_write import write_text
 from reports.card_tables import table
 from reports.comparison.findings import Findings
-from reports.comparison.systems import System, seeds_shown
+from reports.comparison.systems import System, first_predictions, seeds_shown
+from reports.conventions import Conventions, conventions, references, words_of_style
 from reports.error_analysis import judged
 from reports.markdown_text import plain
+from reports.repeated_phrases import SHORTENED, shortened
 from reports.side_by_side import Example, common_examples, opening
 
 SCORE = "rougeL"
@@ -23,15 +25,16 @@ _NOTE = (
     "Chosen by score, not by hand: for each language the article on which the systems differ most, "
     "the best and the worst by their mean, and the one in the middle. *Well* and *badly* are what rules can see "
     "(docs/analysis.md): a summary with nothing under *badly* can still be wrong, and one that is far from the "
-    "reference's words can be right."
+    f"reference's words can be right. {SHORTENED}"
 )
 
 
 def write_demo_examples(findings: Findings, folder: Path) -> Path:
     """Writes `demo_examples.md`; returns its path."""
     parts = [f"# Examples: {plain(findings.title)}", _NOTE, seeds_shown(findings.systems)]
+    known = conventions(references(first_predictions(findings.systems)))
     for title, example in telling_examples(findings.systems).items():
-        parts.append(f"## {plain(title)}\n\n{_shown(example)}")
+        parts.append(f"## {plain(title)}\n\n{_shown(example, known)}")
     path = folder / "demo_examples.md"
     write_text(path, "\n\n".join(part for part in parts if part) + "\n")
     return path
@@ -44,7 +47,7 @@ def telling_examples(systems: Sequence[System]) -> dict[str, Example]:
         ValueError: If no article is in all runs.
     """
     found: dict[str, Example] = {}
-    examples = common_examples({system.name: list(system.first.predictions.values()) for system in systems})
+    examples = common_examples(first_predictions(systems))
     for language in sorted({_any(one)["language"] for one in examples}):
         left = [one for one in examples if _any(one)["language"] == language]
         for title, choose in _CHOICES.items():
@@ -54,19 +57,21 @@ def telling_examples(systems: Sequence[System]) -> dict[str, Example]:
     return found
 
 
-def verdict(example: Example, name: str) -> tuple[list[str], list[str]]:
+def verdict(example: Example, name: str, known: Conventions | None = None) -> tuple[list[str], list[str]]:
     """What a system did well and what badly on an article, as far as rules can see.
 
     Args:
         example: Rows of all systems.
         name: Of the system.
+        known: From `conventions`; None checks all words.
     """
     row = example[name]
     well, badly = [], []
-    named = mentions(row["article"], row["prediction"], row["language"])
+    named = mentions(row["article"], row["prediction"], row["language"], words_of_style(known, row["language"]))
     if named and all(one.supported for one in named):
-        well.append(f"every number and name that it mentions ({len(named)}) is in the article")
-    for error, evidence in judged([row])[0].errors.items():
+        count = len({(one.kind, one.text) for one in named})
+        well.append(f"every number and word of a name that it mentions ({count}) is in the article")
+    for error, evidence in judged([row], known)[0].errors.items():
         badly.append(f"{error.replace('_', ' ')}: {evidence or ERRORS[error]}")
     score, lead = row["scores"][SCORE], row["scores"].get(f"lead_{SCORE}")
     if lead is not None and score != lead:
@@ -79,13 +84,15 @@ def verdict(example: Example, name: str) -> tuple[list[str], list[str]]:
     return well, badly
 
 
-def _shown(example: Example) -> str:
+def _shown(example: Example, known: Conventions) -> str:
     first = _any(example)
     head = ["system", _NAME, "summary", "well", "badly"]
     rows = []
     for name, row in example.items():
-        judgement = ("; ".join(map(plain, said)) or "–" for said in verdict(example, name))
-        rows.append([plain(name), f"{row['scores'][SCORE]:.1f}", plain(row["prediction"]) or "(empty)", *judgement])
+        judgement = ("; ".join(map(plain, said)) or "–" for said in verdict(example, name, known))
+        rows.append(
+            [plain(name), f"{row['scores'][SCORE]:.1f}", plain(shortened(row["prediction"])) or "(empty)", *judgement]
+        )
     article, reference = plain(opening(first["article"])), plain(first["reference"])
     return f"**Article** {plain(first['id'])}: {article}\n\n**Reference:** {reference}\n\n{table(head, rows)}"
 

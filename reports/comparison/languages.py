@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 from metrics.language_identification import identify_language
 from metrics.significance import Interval
@@ -11,29 +12,39 @@ from reports.card_tables import table
 from reports.comparison.quality import percent
 from reports.comparison.scores import LanguageScores
 from reports.comparison.systems import System
+from reports.comparison.transfer import draw_transfer
 from reports.section import Section
 
 _SAMPLE = 1000
 _NAMED = 4
 
 
-def language_section(systems: Sequence[System], scores: Sequence[LanguageScores]) -> Section | None:
+def language_section(systems: Sequence[System], scores: Sequence[LanguageScores], folder: Path) -> Section | None:
     """The share of outputs in the article's language; None where no language can be identified."""
-    rows = [
-        [one.language, system.name, ", ".join(system.trained_languages) or "–", *_cells(system, one)]
-        for one in scores
-        for system in systems
-        if "wrong_language" in one.tables.get(system.name, {})
-    ]
-    if not rows:
+    known = [(one, s) for one in scores for s in systems if "wrong_language" in one.tables.get(s.name, {})]
+    if not known:
         return None
+    shares = {(system.name, one.language): _identified(system, one) for one, system in known}
+    rows = [
+        [
+            one.language,
+            system.name,
+            ", ".join(system.trained_languages) or "–",
+            percent(right_language(one, system.name)),
+            ", ".join(f"{code} {share:.1%}" for code, share in [*shares[system.name, one.language].items()][:_NAMED]),
+        ]
+        for one, system in known
+    ]
     note = (
         "*Right*: outputs that are not empty and not surely in another language than their article (py3langid; short "
         "ones of which it cannot be sure count as right), with the 95% interval over articles and seeds. *Identified "
         f"as*: the likeliest language of up to {_SAMPLE:,} outputs of the first seed."
     )
     head = ["article", "system", "trained on", "right [95%]", "identified as"]
-    return Section("Language of the outputs", f"{note}\n\n{table(head, rows)}")
+    own = {(name, language): found.get(language, 0.0) for (name, language), found in shares.items()}
+    figure = draw_transfer(systems, scores, own, folder)
+    picture = f"\n\n![Scores and languages of the outputs by languages of training and of the articles]({figure})"
+    return Section("Language of the outputs", f"{note}{picture if figure else ''}\n\n{table(head, rows)}")
 
 
 def right_language(one: LanguageScores, system: str) -> Interval | None:
@@ -45,9 +56,9 @@ def right_language(one: LanguageScores, system: str) -> Interval | None:
     return LanguageScores(one.language, one.ids, {system: {"right": right}}, 0).interval(system, "right")
 
 
-def _cells(system: System, one: LanguageScores) -> list[str]:
+def _identified(system: System, one: LanguageScores) -> dict[str, float]:
+    """Shares of the outputs by their likeliest language, the greatest first."""
     predictions = system.first.predictions
     texts = [predictions[one.language, name]["prediction"] for name in one.ids[:_SAMPLE]]
     counts = Counter(identify_language(text, [one.language]) or "too short" for text in texts)
-    named = ", ".join(f"{code} {count / len(texts):.1%}" for code, count in counts.most_common(_NAMED))
-    return [percent(right_language(one, system.name)), named]
+    return {code: count / len(texts) for code, count in counts.most_common()}

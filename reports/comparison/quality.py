@@ -7,9 +7,10 @@ from pathlib import Path
 
 from matplotlib import pyplot as plt
 
+from metrics.collapse import MAX_UNIFORM
 from metrics.significance import Interval
 from reports.card_tables import cell, table
-from reports.comparison.scores import LanguageScores, Test
+from reports.comparison.scores import LanguageScores, Test, resamples_for
 from reports.comparison.systems import System
 from reports.figure_style import error_bars, legend_below, save_figure, style
 from reports.score_names import SCORE_NAMES, digits
@@ -52,10 +53,12 @@ def significance_section(tests: Sequence[Test], reference: str) -> Section:
         ]
         for one in tests
     ]
+    resamples = resamples_for(len(tests))
     note = (
         f"Differences are system minus `{reference}`, on the same articles. *p*: two-sided, over articles and seeds. "
         "*p (articles)*: approximate randomisation of the seeds' means. *Holm*: the greater of both, adjusted for all "
-        f"{len(tests)} tests of this table; below 0.05 the chance that any such row is mere luck is below 5%."
+        f"{len(tests)} tests of this table; below 0.05 the chance that any such row is mere luck is below 5%. With "
+        f"{resamples:,} resamples no *p* is below {2 / (resamples + 1):.4f}, however large the difference."
     )
     head = ["lang", "system", "score", "difference [95%]", "share of reference [95%]", "p", "p (articles)", "Holm"]
     body = f"{note}\n\n{table(head, rows)}" if rows else "There is no second system to compare with."
@@ -63,9 +66,13 @@ def significance_section(tests: Sequence[Test], reference: str) -> Section:
 
 
 def headline_section(
-    tests: Sequence[Test], systems: Sequence[System], scores: Sequence[LanguageScores], question: str
+    tests: Sequence[Test],
+    systems: Sequence[System],
+    scores: Sequence[LanguageScores],
+    question: str,
+    warnings: Sequence[str] = (),
 ) -> Section:
-    """One sentence for each system and language, and one for each language in which a cut would do as well."""
+    """One sentence for each system and language, what their scores hide, and further warnings."""
     reference = next(system.name for system in systems if system.is_reference)
     lines = [
         f"- {one.language}: **{one.system}** reaches {percent(one.outcome.ratio)} of `{reference}` in ROUGE-L"
@@ -73,7 +80,8 @@ def headline_section(
         for one in tests
         if one.score == "rougeL"
     ]
-    lines += [f"- {warning}" for warning in lead_warnings(systems, scores)]
+    warnings = [*lead_warnings(systems, scores), *uniform_warnings(systems, scores), *warnings]
+    lines += [f"- {warning}" for warning in warnings]
     seeds = sorted({len(system.runs) for system in systems})
     counts = f"{' or '.join(map(str, seeds))} {'seed' if seeds == [1] else 'seeds'}"
     opening = f"{len(systems)} systems with {counts} each; the reference is `{reference}`."
@@ -81,18 +89,34 @@ def headline_section(
 
 
 def lead_warnings(systems: Sequence[System], scores: Sequence[LanguageScores]) -> list[str]:
-    """Says in which languages the articles' first words score at least as high as some systems."""
+    """Says in which languages the best of the articles' beginnings scores at least as high as some systems."""
     found = []
     for one in scores:
-        means = {system.name: one.interval(system.name, "rougeL") for system in systems if system.name in one.tables}
-        lead = one.interval(next(iter(means)), "lead_rougeL")
-        below = [name for name, score in means.items() if lead and score and score.mean <= lead.mean]
-        if lead and below:
+        means = {system.name: one.mean(system.name, "rougeL") for system in systems if system.name in one.tables}
+        cuts = {title: one.mean(next(iter(means)), f"{prefix}_rougeL") for prefix, title in _BEGINNINGS.items()}
+        known = {title: cut for title, cut in cuts.items() if cut is not None}
+        best = max(known, key=lambda title: known[title], default="")
+        below = [name for name, score in means.items() if known and score is not None and score <= known[best]]
+        if below:
             names = "every system" if len(below) == len(means) else ", ".join(below)
             found.append(
-                f"{one.language}: the articles' first words ({lead.mean:.2f} in ROUGE-L) are as good as or better than "
-                f"{names}: a cut would do."
+                f"{one.language}: cutting articles to their {best} ({known[best]:.2f} in ROUGE-L) is as good as or "
+                f"better than {names}: a cut would do."
             )
+    return found
+
+
+def uniform_warnings(systems: Sequence[System], scores: Sequence[LanguageScores]) -> list[str]:
+    """Says which systems give several articles the same summary: a score does not show it."""
+    found = []
+    for one in scores:
+        for system in systems:
+            share = one.mean(system.name, "uniform")
+            if share is not None and share > MAX_UNIFORM:
+                found.append(
+                    f"{one.language}: {share:.0%} of the summaries of {system.name} are, word for word, those of "
+                    "another article, too: it hardly reads what it summarises, whatever its score."
+                )
     return found
 
 

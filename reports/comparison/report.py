@@ -13,11 +13,12 @@ from reports.comparison.deck import write_deck
 from reports.comparison.demo_examples import write_demo_examples
 from reports.comparison.findings import Findings, find
 from reports.comparison.languages import language_section
+from reports.comparison.learning_rates import edge_warnings, learning_rates_section, rates_tried
 from reports.comparison.provenance import runs_section
 from reports.comparison.quality import headline_section, quality_section, significance_section
 from reports.comparison.systems import System
 from reports.comparison.trade_off import rank_section, trade_off_section
-from reports.comparison.training import convergence_section, curves_section, learning_rates_section
+from reports.comparison.training import convergence_section, curves_section
 from reports.page import write_page
 from reports.section import Section
 
@@ -59,18 +60,19 @@ def _sections(
     findings: Findings, output: Path, further: Sequence[SectionMaker], measured: dict[str, Any] | None
 ) -> list[Section]:
     systems, scores, tests, costs = findings.systems, findings.scores, findings.tests, findings.costs
+    tried = rates_tried(findings.collection.tries, systems)
     sections = [
-        headline_section(tests, systems, scores, findings.question),
+        headline_section(tests, systems, scores, findings.question, edge_warnings(tried)),
         quality_section(systems, scores, output),
         significance_section(tests, findings.reference.name),
         cost_section(systems, costs),
         None if measured is None else architectures_section(measured),
         trade_off_section(systems, scores, costs, output),
         rank_section(systems, scores, output),
-        learning_rates_section(findings.collection.tries, systems, output),
+        learning_rates_section(tried, systems, output),
         curves_section(systems, output),
         convergence_section(systems),
-        language_section(systems, scores),
+        language_section(systems, scores, output),
         data_section(systems, scores, output),
         *(make(systems, output) for make in further),
         runs_section(systems, findings.collection),

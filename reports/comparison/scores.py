@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,9 @@ from metrics.seeded_bootstrap import Difference, Scores, compare_systems, system
 from metrics.significance import Interval, approximate_randomization, holm
 from reports.comparison.systems import System
 from reports.score_names import SCORE_NAMES
+
+# With a fixed number of resamples, many tests together could never fall below 0.05, however great the differences.
+_LEAST_ADJUSTED_P = 0.02
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,11 @@ class LanguageScores:
     ids: list[str]
     tables: dict[str, dict[str, Scores]]
     lacking: int
+
+    def mean(self, system: str, score: str) -> float | None:
+        """Over seeds and articles; None where the system has no such score."""
+        table = self.tables.get(system, {}).get(score)
+        return None if table is None else float(table.mean())
 
     def interval(self, system: str, score: str, bootstrap: Bootstrap = Bootstrap()) -> Interval | None:
         """Mean over seeds and articles; None where the system has no such score."""
@@ -74,19 +83,27 @@ def scores_by_language(systems: Sequence[System]) -> list[LanguageScores]:
     return [scores for language in languages if (scores := _language(language, systems)).ids]
 
 
+def resamples_for(tests: int, bootstrap: Bootstrap = Bootstrap()) -> int:
+    """How many resamples leave the adjusted p-value of so many tests free to fall to `_LEAST_ADJUSTED_P`."""
+    return max(bootstrap.resamples, math.ceil(2 * tests / _LEAST_ADJUSTED_P))
+
+
 def significance(scores: Sequence[LanguageScores], reference: str, bootstrap: Bootstrap = Bootstrap()) -> list[Test]:
     """Every score of every system against the reference, adjusted for the number of tests."""
-    tests = []
-    for one in scores:
-        for system in one.tables:
-            for score in SCORE_NAMES:
-                tables = one.tables[system].get(score), one.tables.get(reference, {}).get(score)
-                if system == reference or tables[0] is None or tables[1] is None:
-                    continue
-                settings = (bootstrap.confidence, bootstrap.resamples, _seed(one.language, bootstrap))
-                outcome = compare_systems(*tables, *settings)  # type: ignore[arg-type]
-                p = approximate_randomization(tables[0].mean(axis=0), tables[1].mean(axis=0), seed=bootstrap.seed)
-                tests.append(Test(one.language, system, score, outcome, p))
+    wanted = [
+        (one, system, score)
+        for one in scores
+        for system in one.tables
+        for score in SCORE_NAMES
+        if system != reference and all(score in one.tables.get(name, {}) for name in (system, reference))
+    ]
+    tests, resamples = [], resamples_for(len(wanted), bootstrap)
+    for one, system, score in wanted:
+        own, other = (one.tables[name][score] for name in (system, reference))
+        outcome = compare_systems(own, other, bootstrap.confidence, resamples, _seed(one.language, bootstrap))
+        swaps = max(10_000, resamples)
+        p = approximate_randomization(own.mean(axis=0), other.mean(axis=0), swaps, bootstrap.seed)
+        tests.append(Test(one.language, system, score, outcome, p))
     adjusted = holm([max(test.outcome.p, test.randomization_p) for test in tests])
     return [
         Test(one.language, one.system, one.score, one.outcome, one.randomization_p, p)

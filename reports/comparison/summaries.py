@@ -9,16 +9,16 @@ from pathlib import Path
 
 from reports.attention import attention_section, read_records
 from reports.attention_record import AttentionRecord, by_example
-from reports.comparison.systems import System, seeds_shown
+from reports.comparison.systems import System, first_predictions, seeds_shown
+from reports.conventions import conventions, references
 from reports.error_analysis import error_section, judged
 from reports.faithfulness import faithfulness_section, figures
 from reports.page import markdown_to_html
-from reports.prediction_files import Predictions
 from reports.section import Section
 from reports.side_by_side import best_and_worst, common_examples, side_by_side_section
 
 _SCORE = "rougeL"
-_EXAMPLES = 2
+_EXAMPLES = 2  # best and worst articles of a language
 
 
 def summary_sections(attention: Path | None = None) -> list[Callable[[Sequence[System], Path], Section | None]]:
@@ -34,26 +34,25 @@ def summary_sections(attention: Path | None = None) -> list[Callable[[Sequence[S
     return [_errors, _faithfulness, _side_by_side, *(partial(_attention, records) for records in examples)]
 
 
-def _predictions(systems: Sequence[System]) -> Predictions:
-    return {system.name: list(system.first.predictions.values()) for system in systems}
-
-
 def _errors(systems: Sequence[System], folder: Path) -> Section:
-    section = error_section({name: judged(rows) for name, rows in _predictions(systems).items()}, _EXAMPLES)
+    runs = first_predictions(systems)
+    known = conventions(edited := references(runs))
+    summaries = {name: judged(rows, known) for name, rows in runs.items()}
+    section = error_section(summaries, baseline=judged(edited, known, "reference"))
     return _of_first_seeds(section, systems)
 
 
 def _faithfulness(systems: Sequence[System], folder: Path) -> Section:
     """The references are those of all systems together."""
-    runs = _predictions(systems)
-    references = {(row["language"], row["id"]): row for rows in runs.values() for row in rows}
-    shown = {name: figures(rows) for name, rows in runs.items()}
-    shown["references"] = figures(list(references.values()), "reference")
-    return _of_first_seeds(faithfulness_section(shown), systems)
+    runs = first_predictions(systems)
+    known = conventions(edited := references(runs))
+    shown = {name: figures(rows, known=known) for name, rows in runs.items()}
+    shown["references"] = figures(edited, "reference", known=known)
+    return _of_first_seeds(faithfulness_section(shown, known), systems)
 
 
 def _side_by_side(systems: Sequence[System], folder: Path) -> Section:
-    chosen = best_and_worst(common_examples(_predictions(systems)), _SCORE, _EXAMPLES)
+    chosen = best_and_worst(common_examples(first_predictions(systems)), _SCORE, _EXAMPLES)
     return _of_first_seeds(side_by_side_section(chosen, _SCORE), systems)
 
 

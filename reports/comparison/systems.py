@@ -8,6 +8,7 @@ from typing import Any
 
 from reports.comparison.runs import TrainedRun
 from reports.markdown_text import plain
+from reports.prediction_files import Predictions
 
 # Where and how a run was watched makes it no other system.
 _NOT_COMPARED = (
@@ -41,6 +42,11 @@ class System:
     def trained_languages(self) -> list[str]:
         """Languages of the training rows."""
         return list(self.first.rows("train"))
+
+
+def first_predictions(systems: Sequence[System]) -> Predictions:
+    """Rows of each system's first seed."""
+    return {system.name: list(system.first.predictions.values()) for system in systems}
 
 
 def group(runs: Sequence[TrainedRun], reference: str | None = None) -> list[System]:

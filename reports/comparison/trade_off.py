@@ -71,7 +71,8 @@ def _draw_costs(axis: Any, systems: Sequence[System], one: LanguageScores, costs
     for number, system in enumerate(systems):
         value, found = getattr(costs[system.name], key), one.interval(system.name, "rougeL")
         if value is not None and found is not None:
-            look = {**style(number), "linestyle": "none"}
+            # Hollow, since marks that lie on each other must all be seen.
+            look = {**style(number), "linestyle": "none", "markerfacecolor": "none", "markersize": 8}
             axis.errorbar(value, found.mean, yerr=error_bars([found]), capsize=3, label=system.name, **look)
     axis.set(xlabel=_COSTS[key], ylabel=f"ROUGE-L, {one.language}")
     if key in _LOGARITHMIC:

@@ -74,31 +74,6 @@ def convergence_section(systems: Sequence[System]) -> Section | None:
     return Section("Convergence", f"{note}\n\n{table(head, rows)}")
 
 
-def learning_rates_section(tries: Sequence[TrainedRun], systems: Sequence[System], folder: Path) -> Section | None:
-    """The best validation of each rate that was tried, in the order of the systems; None where no study tried two."""
-    cells: dict[str, dict[float, float]] = {system.name: {} for system in systems}
-    several = len({run.study.study for run in tries if run.study}) > 1
-    for run in tries:
-        if run.study is None or run.study.learning_rate is None:
-            continue
-        value = greatest(run.curves, run.study.monitor)
-        name = " ".join([run.study.study] * several + list(run.study.labels.values()))
-        if value is not None and run.study.learning_rate not in cells.get(name, {}):  # of the first seed
-            cells.setdefault(name, {})[run.study.learning_rate] = value
-    cells = {name: dict(sorted(rates.items())) for name, rates in cells.items() if len(rates) > 1}
-    if not cells:
-        return None
-    rows = [[name, len(rates), *_chosen(rates), _listed(rates)] for name, rates in cells.items()]
-    note = (
-        "Each was trained with the first seed; the rate with the best validation was kept and trained with the other "
-        "seeds. No test row had a part in it. A best rate at the edge of those tried may not be the best there is."
-    )
-    head = ["system", "rates tried", "chosen", "at the edge", "best validation of each"]
-    numbers = {system.name: number for number, system in enumerate(systems)}
-    picture = _draw_rates(cells, numbers, folder)
-    return Section("Learning rates", f"{note}\n\n{table(head, rows)}\n\n![Validation by learning rate]({picture})")
-
-
 def _finite(points: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
     return [(step, value) for step, value in points if math.isfinite(value)]
 
@@ -120,27 +95,3 @@ def _first_step(run: TrainedRun, goal: float) -> int | None:
 def _best(system: System) -> str:
     found = [value for run in system.runs if (value := greatest(run.curves, _QUALITY)) is not None]
     return f"{statistics.mean(found):.2f}" if found else "–"
-
-
-def _chosen(rates: dict[float, float]) -> tuple[str, str]:
-    best = max(rates, key=lambda rate: rates[rate])
-    return f"{best:g}", "yes" if best in (min(rates), max(rates)) else "no"
-
-
-def _listed(rates: dict[float, float]) -> str:
-    return ", ".join(f"{rate:g}: {value:.2f}" for rate, value in rates.items())
-
-
-def _draw_rates(cells: dict[str, dict[float, float]], numbers: dict[str, int], folder: Path) -> str:
-    """Colours by number of the system, as in the other figures; what is no system has those that follow."""
-    figure, axis = plt.subplots(figsize=(7, 4.2), layout="constrained")
-    for name, rates in cells.items():
-        number = numbers.setdefault(name, len(numbers))
-        axis.plot(list(rates), list(rates.values()), label=name, **style(number))
-    axis.set(xscale="log", xlabel="learning rate", title="Best validation by learning rate, first seed")
-    tried = sorted({rate for rates in cells.values() for rate in rates})
-    axis.set_xticks(tried, [f"{rate:g}" for rate in tried])
-    axis.minorticks_off()
-    axis.grid(alpha=0.3)
-    legend_below(figure, axis)
-    return save_figure(figure, folder, "learning_rates")

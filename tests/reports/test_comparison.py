@@ -1,9 +1,11 @@
 """The report of several runs: its numbers are those of the runs, and nothing is left out in silence."""
 
+import itertools
 import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,12 +14,13 @@ from fake_runs import scores, write_run, write_study_folder
 from metrics.significance import holm
 from reports.comparison.cost import cost, machines
 from reports.comparison.languages import language_section
+from reports.comparison.learning_rates import edge_warnings, learning_rates_section, rates_tried
 from reports.comparison.provenance import runs_section
+from reports.comparison.quality import uniform_warnings
 from reports.comparison.report import write_report
 from reports.comparison.runs import collect
-from reports.comparison.scores import scores_by_language, significance
+from reports.comparison.scores import LanguageScores, scores_by_language, significance
 from reports.comparison.systems import group
-from reports.comparison.training import learning_rates_section
 from reports.page import write_page
 from reports.section import Section
 from reports.study_record import read_study_run, write_study_run
@@ -79,6 +82,21 @@ def test_means_are_those_of_the_results_files(study, report):
     assert own.split(" / ")[2] == f"{means[1]:.2f}"
 
 
+def test_every_mean_of_the_results_files_is_in_markdown_and_page(study, report):
+    page = re.sub(r"</t[dh]>\s*<t[dh][^>]*>", " | ", (report / "report.html").read_text(encoding="utf-8"))
+    lines = [re.sub(r"<[^>]+>", "", line).strip() for line in page.splitlines()]
+    for system, language, score in itertools.product(
+        ("full", "r4", "r16"), ("en", "tr"), ("rouge1", "rouge2", "rougeL")
+    ):
+        files = study.glob(f"{system}/lr-0.001/*/*/test/results.json")
+        means = [json.loads(file.read_text())["languages"][language][score]["mean"] for file in files]
+        place = 3 + ("rouge1", "rouge2", "rougeL").index(score)
+        name = f"**{system}**" if system == "full" else system
+        cells = row(section(report, "Quality").split(f"### {language}")[1].split("###")[0], name)
+        assert len(means) == 2 and cells[place].startswith(f"{np.mean(means):.2f} [")
+        assert " | ".join([system, *cells[1:]]) in lines
+
+
 def test_a_single_run_has_the_interval_of_its_results_file(tmp_path):
     folder = write_run(tmp_path / "one", rouge(30))
     expected = json.loads((folder / "test/results.json").read_text())["languages"]["en"]["rougeL"]
@@ -101,6 +119,15 @@ def test_differences_ratios_and_p_values_are_paired(study, report):
     assert f"{one.outcome.ratio.mean:.1%}" in section(report, "In short").split("tr: **r4** reaches ")[1][:10]
 
 
+def test_many_tests_together_can_still_find_a_clear_difference():
+    noise = np.random.default_rng(0)
+    better, worse = (level + noise.random((1, 40)) for level in (10.0, 1.0))
+    tables = {"full": {"rougeL": better}} | {f"r{number}": {"rougeL": worse} for number in range(100)}
+    tests = significance([LanguageScores("en", [str(number) for number in range(40)], tables, 0)], "full")
+    assert len(tests) == 100
+    assert max(one.adjusted_p for one in tests) < 0.05
+
+
 def test_chosen_rates_are_those_with_the_best_validation(report):
     cells = row(section(report, "Learning rates"), "r16")
     assert cells[1:4] == ["2", "0.001", "yes"]
@@ -111,7 +138,8 @@ def test_the_same_cell_of_two_studies_is_not_mixed_up(tmp_path):
         for rate, mean in zip((1e-3, 1e-2), means, strict=True):
             write_study_folder(tmp_path / study, study, "full", 0, rate, rouge=rouge(mean))
     found = collect([tmp_path])
-    text = learning_rates_section(found.tries, group(found.runs), tmp_path / "out").markdown
+    systems = group(found.runs)
+    text = learning_rates_section(rates_tried(found.tries, systems), systems, tmp_path / "out").markdown
     assert (row(text, "one full")[2], row(text, "two full")[2]) == ("0.001", "0.01")
 
 
@@ -138,6 +166,17 @@ def test_costs_say_how_many_runs_shared_a_device(tmp_path):
     assert found.startswith("CPU x (2 cores), 5 runs at a time")
 
 
+def test_systems_that_give_many_articles_one_summary_are_named():
+    tables = {
+        name: {"rougeL": np.full((1, 10), 20.0), "uniform": np.array([[1.0] * count + [0.0] * (10 - count)])}
+        for name, count in (("reads", 2), ("recites", 9))
+    }
+    systems = [SimpleNamespace(name=name) for name in ("reads", "recites", "elsewhere")]
+    one = LanguageScores("tr", [str(number) for number in range(10)], tables, 0)
+    (warning,) = uniform_warnings(systems, [one])
+    assert warning.startswith("tr: 90% of the summaries of recites are")
+
+
 def test_steps_to_a_quality_are_those_of_the_first_validation_that_has_it(report):
     text = section(report, "Convergence")
     assert row(text, "full")[1:4] == ["15", "20", "20"]  # the better seed's half comes before its first validation's
@@ -148,9 +187,26 @@ def test_languages_of_outputs_are_identified(tmp_path):
     predictions = {"tr": "The ferry did not sail today at all.", "en": "x"}
     write_run(tmp_path / "a", rouge(30), trained_on=("en",), predictions=predictions)
     systems = group(collect([tmp_path]).runs)
-    text = language_section(systems, scores_by_language(systems)).markdown
+    text = language_section(systems, scores_by_language(systems), tmp_path).markdown
     assert row(text, "tr")[2:5] == ["en", "100.0% [100.0, 100.0]", "en 100.0%"]
     assert row(text, "en")[4] == "too short 100.0%"
+    assert "transfer" not in text and not (tmp_path / "figures").exists()
+
+
+def test_transfer_is_drawn_where_languages_of_training_differ(tmp_path):
+    for number, language in enumerate(("tr", "en")):
+        write_run(tmp_path / language, rouge(30), rank=4 + number, trained_on=(language,))
+    systems = group(collect([tmp_path]).runs)
+    text = language_section(systems, scores_by_language(systems), tmp_path).markdown
+    assert "(figures/transfer.png)" in text
+    assert (tmp_path / "figures/transfer.png").stat().st_size > 5000
+
+
+def test_best_rates_at_an_edge_are_told_with_their_side():
+    tried = {"a": {1e-3: 2.0, 1e-2: 1.0}, "b": {1e-3: 1.0, 1e-2: 2.0}, "c": {1e-3: 1.0, 2e-3: 3.0, 1e-2: 2.0}}
+    highest, lowest = edge_warnings(tried)
+    assert highest.startswith("The best learning rate of b is the highest tried")
+    assert lowest.startswith("The best learning rate of a is the lowest tried")
 
 
 def test_failures_and_further_sections_are_in_the_report(report):

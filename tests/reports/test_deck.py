@@ -77,6 +77,9 @@ def test_it_is_said_where_a_cut_would_do(findings):
     assert "first words (5.00 in ROUGE-L)" in warning and warning.endswith("better than a: a cut would do.")
     (warning,) = lead_warnings(systems[:1], [LanguageScores("tr", ["1"], {"a": _table(4.0)}, 0)])
     assert "every system" in warning
+    sentences = {"a": _table(4.0) | {"lead2_rougeL": np.array([[7.0]])}, "b": _table(6.0)}
+    (warning,) = lead_warnings(systems, [LanguageScores("tr", ["1"], sentences, 0)])
+    assert "first 2 sentences (7.00 in ROUGE-L)" in warning and "every system" in warning  # of the best of the cuts
 
 
 def _table(score: float) -> dict:
@@ -107,10 +110,10 @@ def test_examples_are_chosen_by_score_and_each_article_once(findings):
 def test_a_verdict_names_what_is_invented_and_what_is_not(findings):
     example = telling_examples(findings.systems)["tr: best on average"]
     well, badly = verdict(example, "adaptation=full")
-    assert "every number and name that it mentions (2) is in the article" in well
+    assert "every number and word of a name that it mentions (3) is in the article" in well
     assert "nearest to the reference" in well and not badly
     well, badly = verdict(example, "adaptation=lora")
-    assert {"hallucinated number: 99", "hallucinated name: Mehmet Kaya"} <= set(badly)
+    assert {"hallucinated number: 99", "hallucinated name: Mehmet, Kaya"} <= set(badly)
     lead = example["adaptation=lora"]["scores"]["rougeL"] - 5
     assert well == [f"ROUGE-L {lead:.1f} above the article's first words"]
     assert badly[-1] == "farthest from the reference"
