@@ -7,15 +7,16 @@ from typing import Any, Literal
 import lightning as L
 import torch
 from torch import nn
-from torch.nn.utils import clip_grad_value_, clip_grads_with_norm_, get_total_norm
+from torch.nn.utils import clip_grad_value_, get_total_norm
 
 
 class GradientClipping(L.Callback):
     """Clips the gradients of each optimizer step, and logs `train/gradient_norm` and `train/clipped_share`.
 
     The norm is that before clipping, over all parameters; the share is that of the steps since the last record. Neither
-    makes a GPU wait. Gradients whose norm is not finite are left as they are, for NanMonitor to find, except that mode
-    `value` cuts infinities down as `torch.nn.utils.clip_grad_value_` does. Such norms do not count for the percentile.
+    makes a GPU wait. The norm is float64, on the dashboard too, so that it is finite wherever all values are. Gradients
+    that hold NaN or infinity are left as they are, for NanMonitor to find, except that mode `value` cuts infinities
+    down as `torch.nn.utils.clip_grad_value_` does. Their norms do not count for the percentile.
 
     Args:
         mode: `norm` shortens all gradients together (Pascanu et al. 2013, section 3.2), `value` cuts each of their
@@ -73,7 +74,7 @@ class GradientClipping(L.Callback):
             # Else Lightning would log the norm of the step before again.
             pl_module.log("train/gradient_norm", torch.full((), torch.nan, device=pl_module.device), batch_size=1)
             return
-        norm = get_total_norm([parameter.grad for parameter in parameters])  # type: ignore[misc]
+        norm = _norm([parameter.grad for parameter in parameters])  # type: ignore[misc]
         self._clipped += self._clip(parameters, norm)
         self._steps += 1
         pl_module.log("train/gradient_norm", norm, batch_size=1)
@@ -83,23 +84,22 @@ class GradientClipping(L.Callback):
 
     def _clip(self, parameters: list[nn.Parameter], norm: torch.Tensor) -> torch.Tensor:
         """Clips, and says on the device whether that changed anything."""
-        finite = norm.isfinite()
+        gradients: list[torch.Tensor] = [parameter.grad for parameter in parameters]  # type: ignore[misc]
         if self.mode == "value":
-            greatest = get_total_norm([parameter.grad for parameter in parameters], float("inf"))  # type: ignore[misc]
+            greatest = get_total_norm(gradients, float("inf"))
             clip_grad_value_(parameters, self.threshold)
             return greatest > self.threshold
-        if self.mode == "norm":
-            # A norm of 0 makes the factor 1.
-            clip_grads_with_norm_(parameters, self.threshold, torch.where(finite, norm, 0.0))
-            return finite & (norm > self.threshold)
-        self._norms = torch.cat([self._norms, torch.where(finite, norm, torch.nan).reshape(1)])[-self.window :]
+        limit = self.threshold if self.mode == "norm" else self._percentile(norm)
+        clipped = norm.isfinite() & (norm > limit) & (limit > 0)  # a limit of 0 would wipe out every gradient
+        _multiply(gradients, torch.where(clipped, limit / norm, 1.0))
+        return clipped
+
+    def _percentile(self, norm: torch.Tensor) -> torch.Tensor:
+        """The percentile of the norms seen, this one included; infinity while these are few."""
+        self._norms = torch.cat([self._norms, torch.where(norm.isfinite(), norm, torch.nan).reshape(1)])[-self.window :]
         if len(self._norms) <= self.warmup:
-            return torch.zeros_like(finite)
-        # The limit is on the device: clipping their quotient to 1 is clipping the norm to it, without waiting for it.
-        limit = torch.nanquantile(self._norms, self.threshold / 100)
-        usable = finite & (limit > 0)  # a limit of 0 would wipe out every gradient
-        clip_grads_with_norm_(parameters, 1.0, torch.where(usable, norm / limit, 0.0))
-        return usable & (norm > limit)
+            return torch.full_like(norm, torch.inf)
+        return torch.nanquantile(self._norms, self.threshold / 100)
 
     def state_dict(self) -> dict[str, Any]:
         """The norms seen, and what has been counted since the last record."""
@@ -108,3 +108,15 @@ class GradientClipping(L.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Takes both over."""
         self._norms, self._clipped, self._steps = (state_dict[key] for key in ("norms", "clipped", "steps"))
+
+
+def _norm(gradients: list[torch.Tensor]) -> torch.Tensor:
+    """The Euclidean norm of all together, in float64: in float32, squares of values above 1.8e19 are infinite."""
+    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients, 2, dtype=torch.float64)))
+
+
+def _multiply(gradients: list[torch.Tensor], factor: torch.Tensor) -> None:
+    """Multiplies all by a number on the device."""
+    for dtype in {gradient.dtype for gradient in gradients}:
+        # By a factor of another dtype, PyTorch would multiply them one by one.
+        torch._foreach_mul_([gradient for gradient in gradients if gradient.dtype == dtype], factor.to(dtype))
