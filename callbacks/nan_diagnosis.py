@@ -18,13 +18,15 @@ from torch import nn
 
 from callbacks.random_state import TorchStates
 
+# Optimizers keep the squares of gradients.
+_GREATEST_SQUARED = torch.finfo(torch.float32).max ** 0.5
 # They add no fault of their own, and are a quarter of an adapted model's layers.
 _UNWATCHED = (nn.Dropout, nn.Identity)
 
 
 @dataclass(frozen=True)
 class NonFinite:
-    """A tensor with values that are not finite.
+    """A tensor with values that are not finite, or whose squares are not.
 
     Attributes:
         name: Of the parameter or layer, or `loss`.
@@ -35,6 +37,7 @@ class NonFinite:
         smallest: Least finite value; None if there is none.
         largest: Greatest finite value; likewise.
         input_finite: Whether a layer's inputs were finite, so that the fault is its own; None for others.
+        magnitude: Greatest magnitude, where all values are finite but not their squares; None for others.
     """
 
     name: str
@@ -45,34 +48,45 @@ class NonFinite:
     smallest: float | None = None
     largest: float | None = None
     input_finite: bool | None = None
+    magnitude: float | None = None
+
+    @property
+    def fault(self) -> str:
+        """What it is."""
+        return "not finite" if self.magnitude is None else "too large to square"
 
     def __str__(self) -> str:
+        magnitude = "" if self.magnitude is None else f"magnitudes up to {self.magnitude:.3g}; "
         if self.values is None:
-            return f"{self.name} (its values are no longer at hand)"
+            return f"{self.name} ({magnitude}its values are no longer at hand)"
         inputs = {
             True: "; its input is finite",
             False: "; its input is not finite either, so the fault lies before it",
             None: "",
         }[self.input_finite]
         return (
-            f"{self.name} ({self.dtype}, {self.nan} NaN and {self.infinite} infinite of {self.values:,} values{inputs})"
+            f"{self.name} ({magnitude}{self.dtype}, {self.nan} NaN and {self.infinite} infinite of {self.values:,} "
+            f"values{inputs})"
         )
 
 
-def examine(name: str, tensor: torch.Tensor, input_finite: bool | None = None) -> NonFinite | None:
+def examine(
+    name: str, tensor: torch.Tensor, input_finite: bool | None = None, squared: bool = False
+) -> NonFinite | None:
     """Looks for values that are not finite.
 
     Args:
         name: Of what the tensor is.
         tensor: Floating point, any shape.
         input_finite: Handed on.
+        squared: Look for values whose squares are not finite, too: for gradients.
 
     Returns:
-        What was found, None if all is finite.
+        What was found, None if all is well.
     """
-    finite = tensor[tensor.isfinite()]
-    if len(finite) == tensor.numel():
+    if (tensor.square() if squared else tensor).isfinite().all():
         return None
+    finite = tensor[tensor.isfinite()]
     return NonFinite(
         name=name,
         dtype=str(tensor.dtype).removeprefix("torch."),
@@ -82,6 +96,7 @@ def examine(name: str, tensor: torch.Tensor, input_finite: bool | None = None) -
         smallest=float(finite.min()) if len(finite) else None,
         largest=float(finite.max()) if len(finite) else None,
         input_finite=input_finite,
+        magnitude=float(tensor.abs().max()) if len(finite) == tensor.numel() else None,
     )
 
 
@@ -169,9 +184,15 @@ def describe(report: Mapping[str, Any]) -> str:
         "activation": "seen first in",
         "gradient": "the one nearest to the output, where the backward pass begins",
     }[report["kind"]]
+    fault = (
+        "is not finite: NaN or infinity"
+        if first.magnitude is None
+        else f"cannot be taken: values that are finite, but above {_GREATEST_SQUARED:.2g} and too large to square, as "
+        "optimizers do,"
+    )
     rows = ", ".join(f"{row} ({language})" for row, language in zip(report["ids"], report["languages"], strict=True))
     return (
-        f"Step {report['step']} is not finite: NaN or infinity in the {report['kind']} of microbatch "
+        f"Step {report['step']} {fault} in the {report['kind']} of microbatch "
         f"{report['microbatch'] + 1} of {report['microbatches']} on device {report['rank']}; {where}: {first}. "
         f"Rows: {rows or 'without ids'}."
     )

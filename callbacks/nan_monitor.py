@@ -1,4 +1,4 @@
-"""Finds NaN and infinity before they reach the weights."""
+"""Finds NaN, infinity and what would become them before they reach the weights."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
+from math import isfinite
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,11 +39,14 @@ _REMEDIES = (
 
 
 class NonFiniteError(ValueError):
-    """A step whose loss, gradients or activations are not finite."""
+    """A step whose loss, activations, gradients or their squares are not finite."""
 
 
 class NanMonitor(L.Callback):
     """Stops or skips a step whose loss, gradients or activations hold NaN or infinity, before the optimizer sees them.
+
+    So it does where a gradient exceeds 1.8e19 before clipping: the squares that optimizers keep would be infinite, and
+    its parameter NaN, or frozen for good.
 
     Names the microbatch in which that began, its rows, and the first layer or parameter concerned, and records
     everything that `python train.py replay` needs under `nan/` in the run's folder. Steps count from 0, as on the
@@ -112,13 +116,13 @@ class NanMonitor(L.Callback):
         """Sees the gradients, as no callback has clipped them yet."""
         gradients = {name: p.grad for name, p in self._parameters if p.grad is not None}
         if gradients:
-            # Greatest magnitudes: the squares in a Euclidean norm may exceed a number format that the values fit.
+            # Greatest magnitudes: the sum of squares in a Euclidean norm may be infinite where each square is finite.
             norms = torch._foreach_norm(list(gradients.values()), float("inf"))
             self._window[-1].seen["gradient"] = (list(gradients), torch.stack(norms))
 
     def on_before_optimizer_step(self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: Any) -> None:
         """Decides together with all devices, or lets the optimizer do so."""
-        seen = torch.cat([values for microbatch in self._window for _, values in microbatch.seen.values()])
+        seen = torch.cat([values for microbatch in self._window for values in microbatch.judged().values()])
         bad: Any = seen.isfinite().logical_not().any()
         if trainer.world_size > 1:
             bad = trainer.strategy.reduce(bad.float(), reduce_op="sum")
@@ -242,9 +246,9 @@ class NanMonitor(L.Callback):
         """The first thing that went bad: in the forward pass by running it again, else by the recorded norms."""
         if cause == "gradient":
             name, parameter = [(name, p) for name, p in self._parameters if name in names][-1]
-            gradient = parameter.grad
-            found = None if gradient is None else examine(name, gradient)
-            return found or NonFinite(name)
+            found = None if parameter.grad is None else examine(name, parameter.grad, squared=True)
+            magnitude = float(dict(zip(*microbatch.seen[cause], strict=True))[name])  # clipping may have shortened it
+            return found or NonFinite(name, magnitude=magnitude if isfinite(magnitude) else None)
         outputs = _run_again(trainer, pl_module, microbatch)
         if outputs:
             return outputs[0]

@@ -34,7 +34,7 @@ _WIDTH = 180  # fits the names of adapters; a narrower terminal wraps
 
 
 def replay(trainer: L.Trainer, model: L.LightningModule, datamodule: Any, folder: Path) -> None:
-    """Runs a recorded microbatch forward and backward once, and prints what is not finite.
+    """Runs a recorded microbatch forward and backward once, and prints what is not finite, or too large to square.
 
     Weights, batch and random states are those of the record. No optimizer step is taken.
 
@@ -116,7 +116,7 @@ class NanReplay(L.Callback):
     def on_after_backward(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Looks at the gradients, from the one nearest to the output, and throws them away."""
         for name, parameter in reversed(list(pl_module.named_parameters())):
-            if parameter.grad is not None and (found := examine(name, parameter.grad)):
+            if parameter.grad is not None and (found := examine(name, parameter.grad, squared=True)):
                 self.gradients.append(found)
             parameter.grad = None
 
@@ -127,11 +127,12 @@ class NanReplay(L.Callback):
             if found:
                 console.print(_table(kind, found))
         recorded = self.record.report["first"]["name"]
-        everything = [one.name for one in (*self.outputs, *self.losses, *self.gradients)]
-        if recorded in everything:
-            verdict = f"Reproduced: {recorded} is not finite again."
-        elif everything:
-            verdict = f"Another fault: {everything[0]} is not finite, but {recorded} is."
+        faults = {one.name: one.fault for one in (*self.outputs, *self.losses, *self.gradients)}
+        if recorded in faults:
+            verdict = f"Reproduced: {recorded} is {faults[recorded]} again."
+        elif faults:
+            name, fault = next(iter(faults.items()))
+            verdict = f"Another fault: {name} is {fault}, but {recorded} is in order."
         else:
             verdict = "Not reproduced: everything is finite. Other microbatches, the device or chance had a part in it."
         console.print(verdict, markup=False, soft_wrap=True)
@@ -139,7 +140,8 @@ class NanReplay(L.Callback):
 
 def _table(kind: str, found: Sequence[NonFinite]) -> Table:
     shown = f", the first {_ROWS}" if len(found) > _ROWS else ""
-    table = Table(title=f"{kind} not finite: {len(found)}{shown}")
+    fault = "not finite" if any(one.magnitude is None for one in found) else "too large to square"
+    table = Table(title=f"{kind} {fault}: {len(found)}{shown}")
     for column in ("name", "dtype", "NaN", "infinite", "values", "least finite", "greatest finite", "input finite"):
         table.add_column(column)
     for one in found[:_ROWS]:

@@ -19,26 +19,31 @@ class Microbatch:
     Attributes:
         batch: The batch.
         random_states: As they were before its forward pass.
-        seen: By cause, the names of what was looked at, and a number for each: finite where that is. It stays on the
-            device, so that nobody waits for it.
+        seen: By cause, the names of what was looked at, and a number for each: finite where that is, and of a gradient
+            the greatest magnitude. It stays on the device, so that nobody waits for it.
     """
 
     batch: Any
     random_states: TorchStates
     seen: dict[str, tuple[list[str], torch.Tensor]] = field(default_factory=dict)
 
+    def judged(self) -> dict[str, torch.Tensor]:
+        """By cause, numbers that are finite where all is well: squares of gradients, since optimizers keep those."""
+        return {cause: values.square() if cause == "gradient" else values for cause, (_, values) in self.seen.items()}
+
     def first_cause(self) -> tuple[str, list[str]] | None:
-        """The first cause of a fault and the names concerned, None if all is finite."""
-        for cause in CAUSES:
-            names, values = self.seen.get(cause, ([], torch.empty(0)))
-            bad = [name for name, finite in zip(names, values.isfinite().tolist(), strict=True) if not finite]
+        """The first cause of a fault and the names concerned, None if all is well."""
+        judged = self.judged()
+        for cause in (cause for cause in CAUSES if cause in judged):
+            finite = judged[cause].isfinite().tolist()
+            bad = [name for name, is_finite in zip(self.seen[cause][0], finite, strict=True) if not is_finite]
             if bad:
                 return cause, bad
         return None
 
 
 class Verdict:
-    """Whether anything of an optimizer step is not finite; asking makes the host wait until the device knows.
+    """Whether an optimizer step must not be taken; asking makes the host wait until the device knows.
 
     Args:
         step: The optimizer step, from 0.

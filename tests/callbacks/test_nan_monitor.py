@@ -177,12 +177,41 @@ def test_search_for_a_layer_draws_no_random_numbers(tmp_path):
     assert torch.equal(torch.get_rng_state(), expected)
 
 
-def test_huge_but_finite_gradients_are_healthy(tmp_path):
-    planted = PlantFault("gradient", "first.weight", steps=[1], value="1e30")  # its square is infinite
+@pytest.mark.parametrize("value", ["1e10", "-1.8e19"])
+def test_large_gradients_whose_squares_are_finite_are_healthy(tmp_path, value):
+    planted = PlantFault("gradient", "first.weight", steps=[1], value=value)
     kept = Weights()
     fit(tmp_path, planted, NanMonitor(), kept)
     assert not (tmp_path / "nan").exists()
     assert not same(kept.after[0], kept.after[1])  # the step was taken
+
+
+@pytest.mark.parametrize("value", ["-1.9e19", "1e30"])
+@pytest.mark.parametrize("clipping", ["none", "before", "after"])
+def test_gradients_that_an_optimizer_cannot_square_are_not_healthy(tmp_path, monkeypatch, value, clipping):
+    """Also where the gradient has been clipped when the verdict is known, as on a GPU."""
+    monkeypatch.setattr(NanMonitor, "_decides_at_once", staticmethod(lambda pl_module: clipping == "none"))
+    planted, kept = PlantFault("gradient", "first.weight", steps=[1], value=value), Weights()
+    watchers = {
+        "none": [NanMonitor("skip")],
+        "before": [GradientClipping(), NanMonitor("skip")],
+        "after": [NanMonitor("skip"), GradientClipping()],
+    }
+    fit(tmp_path, planted, *watchers[clipping], kept, fused=True)
+    assert same(kept.after[0], kept.after[1])
+    assert not same(kept.after[1], kept.after[2])
+    first = report(tmp_path, "step-000001")["first"]
+    assert (first["name"], first["magnitude"]) == ("first.weight", pytest.approx(abs(float(value))))
+
+
+def test_gradient_too_large_to_square_is_described_as_such(tmp_path):
+    planted = PlantFault("gradient", "first.weight", steps=[1], value="-1e30")
+    with pytest.raises(NonFiniteError) as stop:
+        fit(tmp_path, planted, NanMonitor())
+    said = str(stop.value)
+    assert "Step 1 cannot be taken: values that are finite, but above 1.8e+19 and too large to square" in said
+    assert "first.weight (magnitudes up to 1e+30; float32, 0 NaN and 0 infinite of 32 values)" in said
+    assert "NaN or infinity" not in said
 
 
 def test_consecutive_skips_are_counted_anew_after_a_healthy_step_and_few_are_recorded(tmp_path):

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 from command_line import configured, run, run_folder
-from faults import named
+from faults import PlantFault, named
 from lightning.pytorch.callbacks import LambdaCallback
 from rich.console import Console
 from safetensors.torch import load_file
@@ -94,6 +94,18 @@ def test_tensor_is_described_by_its_counts_and_finite_range():
     assert examine("here", torch.tensor([3e38, -3e38])) is None
 
 
+def test_gradient_too_large_to_square_is_reproduced_as_such(tmp_path, capsys):
+    with pytest.raises(NonFiniteError):
+        fit(tmp_path, PlantFault("gradient", "second.weight", steps=[1], value="-1e30"), NanMonitor())
+    watcher = NanReplay(Record.load(tmp_path / "nan" / "step-000001"))
+    fit(tmp_path, PlantFault("gradient", "second.weight", steps=[0], value="-1e30"), watcher, steps=1)
+    watcher.print(Console(width=200))
+    said = capsys.readouterr().out
+    assert "Recorded: Step 1 cannot be taken: values that are finite" in said
+    assert "Gradients too large to square: 1" in said
+    assert "Reproduced: second.weight is too large to square again." in said
+
+
 def test_other_fault_is_told_apart(capsys):
     record = Record(
         {
@@ -113,4 +125,4 @@ def test_other_fault_is_told_apart(capsys):
     watcher = NanReplay(record)
     watcher.outputs = [examine("here", torch.tensor([torch.nan]))]
     watcher.print(Console(width=200))
-    assert "Another fault: here is not finite, but elsewhere is." in capsys.readouterr().out
+    assert "Another fault: here is not finite, but elsewhere is in order." in capsys.readouterr().out
