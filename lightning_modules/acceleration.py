@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
+from lightning_modules.attention_kernels import choose_kernels_by_key_count
 from lightning_modules.cuda_graphs import GraphedLoss
 from lightning_modules.hidden_states import Block, decoder_hidden_states, run_block
 from lightning_modules.losses import (
@@ -44,8 +45,8 @@ class Acceleration:
         cuda_graphs: Replay forward and backward pass as one launch each, for each shape of batch; null is yes on a
             GPU of at least 12 GiB without gradient checkpointing. Holds a step's memory during validation, too.
         loss_chunk: Label tokens whose logits are held at a time; null holds those of the whole batch.
-        cudnn_attention: Let training use cuDNN's attention kernel, which PyTorch prefers on H100 and H200, and which
-            can make NaN of a gradient there; see `attention_kernels`.
+        cudnn_attention: Leave the choice of the attention kernel to PyTorch at every length. It prefers cuDNN's on H100
+            and H200, which can make NaN of a gradient at some; see `attention_kernels`.
 
     Raises:
         ValueError: If a value is out of range.
@@ -81,7 +82,7 @@ class BatchLoss:
     """The loss of a batch under a model.
 
     Args:
-        model: An mT5, adapted or not.
+        model: An mT5, adapted or not, on its device; left with the attention that the settings ask for.
         head: (V, H) the head's weights.
         settings: Resolved.
         label_smoothing: In [0, 1).
@@ -93,6 +94,8 @@ class BatchLoss:
         self.model, self.head, self.settings, self.label_smoothing = model, head, settings, label_smoothing
         self._block: Block = run_block
         self._softmax_gradient: SoftmaxGradient = softmax_gradient_
+        if not settings.cudnn_attention:
+            choose_kernels_by_key_count(model)
         if settings.compile:
             block, self._softmax_gradient = _compiled()
             # PyTorch 2.11's compiler fails over blocks that are computed twice.

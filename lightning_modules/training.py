@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import ExitStack
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +22,6 @@ from lightning_modules.adaptation import (
     require_gradient_checkpointing,
     require_supported_precision,
 )
-from lightning_modules.attention_kernels import cudnn_attention
 from lightning_modules.checkpointing import (
     BASE_KEY,
     CONFIG_KEY,
@@ -76,7 +74,6 @@ class TrainingModule(L.LightningModule):
         self.model: Any = None
         self.base_identity: dict[str, Any] = {}
         self._resumed = False
-        self._attention_kernels = ExitStack()
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase:
@@ -95,14 +92,8 @@ class TrainingModule(L.LightningModule):
         download_base(self.base, self.revision)
 
     def setup(self, stage: str) -> None:
-        """Refuses precisions that give NaN, and leaves cuDNN's attention out of training unless it is asked for."""
+        """Refuses precisions that give NaN."""
         require_supported_precision(str(self.trainer.precision))
-        if stage == "fit":
-            self._attention_kernels.enter_context(cudnn_attention(self.acceleration.cudnn_attention))
-
-    def teardown(self, stage: str) -> None:
-        """Gives the kernels back."""
-        self._attention_kernels.close()
 
     def require_rows(self, rows: int) -> None:
         """Refuses a tokenizer whose ids a model of so many vocabulary rows does not have."""
