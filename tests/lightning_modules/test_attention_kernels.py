@@ -49,11 +49,11 @@ def asked(monkeypatch):
 
 
 def tensors(keys: int, bias: tuple[int, ...], device: str = "cpu", dtype: Any = torch.float32) -> list[torch.Tensor]:
-    """Query, key and value of `dtype`, and an fp32 bias whose last two dimensions are swapped in memory."""
+    """Query, key, value, and a bias whose last two dimensions are swapped in memory."""
     generator = torch.Generator().manual_seed(keys)
     shapes = (ROWS, HEADS, QUERIES, WIDTH), (ROWS, HEADS, keys, WIDTH), (ROWS, HEADS, keys, WIDTH)
     made = [torch.randn(shape, generator=generator).to(device, dtype) for shape in shapes]
-    made.append(torch.randn(*bias[:2], bias[3], bias[2], generator=generator).mT.to(device))
+    made.append(torch.randn(*bias[:2], bias[3], bias[2], generator=generator).mT.to(device, dtype))
     return [tensor.requires_grad_() for tensor in made]
 
 
