@@ -25,7 +25,7 @@ from main_job import write  # noqa: E402
 
 from metrics.rouge import rouge  # noqa: E402
 from metrics.significance import paired_bootstrap  # noqa: E402
-from reports.prediction_files import read_named  # noqa: E402
+from reports.prediction_files import by_language, read_named  # noqa: E402
 
 OPENING = re.compile(r"(?P<province>.+?) Milletvekili (?P<name>[^’']+)[’']\S*\s*")
 
@@ -74,10 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--compare", nargs="+", default=[], metavar="A:B", help="names of two runs")
     parser.add_argument("--output", type=Path, required=True)
     options = parser.parse_args(arguments)
-    runs = {
-        name: figures([row for row in rows if row["language"] == "tr"])
-        for name, rows in read_named(options.runs).items()
-    }
+    runs = {name: figures(by_language(rows).get("tr", [])) for name, rows in read_named(options.runs).items()}
     pairs = {pair: [runs[name][1] for name in pair.split(":")] for pair in options.compare}
     result = {
         "runs": {name: counts for name, (counts, _) in runs.items()},

@@ -20,7 +20,7 @@ from pathlib import Path
 from jsonargparse import Namespace
 
 import train
-from case_study.merging import RECORD
+from reports.case_study.collapse import MERGE_RECORD
 from reports.results import read_predictions, read_results, write_predictions, write_results
 from reports.study_record import trained_folder
 
@@ -88,7 +88,7 @@ def evaluate(one: Evaluated) -> None:
         "--trainer.enable_progress_bar=false",
     ]
     if one.form != "adapters":
-        settings = {"form": one.form, "record": str(one.folder / RECORD)}
+        settings = {"form": one.form, "record": str(one.folder / MERGE_RECORD)}
         merging = {"class_path": "case_study.merging.MergeAdapters", "init_args": settings}
         command.append(f"--trainer.callbacks+={json.dumps([merging])}")
     train.main(command, partial(EvaluatingCLI, folder=one.folder))  # type: ignore[arg-type]

@@ -17,7 +17,6 @@ from lightning_modules.dense_weights import dequantized, frozen_linear
 from lightning_modules.quantization import Quantization, linear_4bit
 
 Form = Literal["untuned", "nf4", "bf16"]
-RECORD = "merge.json"
 # What bitsandbytes holds in 4 bits in an mT5, by the last part of the name; `wo` and the head stay as they are.
 FOUR_BIT = ("q", "k", "v", "o", "wi_0", "wi_1")
 

@@ -29,6 +29,7 @@ BY_KEY_COUNT = "sdpa_by_key_count"
 # In numbers; PyTorch pads a bias to the same.
 _ALIGNMENT = 8
 
+# Named so that tests on a CPU can have the branch.
 _DEVICE_TYPE = "cuda"
 
 

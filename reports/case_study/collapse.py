@@ -21,7 +21,7 @@ FORMS = ("adapters", "nf4", "bf16")
 FACTORS = ("learning rate", "adapted layers", "labels", "merge")
 NOT_MEASURED = "not measured yet"
 LANGUAGES = ("tr", "en")
-_MERGE = "merge.json"
+MERGE_RECORD = "merge.json"  # beside an evaluation of merged weights
 _WORDS = {"q-v": "q and v", "all-linear": "all layers", "with-end": "with </s>", "without-end": "without </s>"}
 
 
@@ -60,7 +60,7 @@ class Evaluation:
     @cached_property
     def merged_layers(self) -> list[dict[str, Any]]:
         """4-bit layers as `case_study.merging` recorded them; without updates of no size, and `wo`."""
-        file = self.folder / _MERGE
+        file = self.folder / MERGE_RECORD
         layers = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
         return [one for one in layers if one["relative_size"] > 0 and not one["layer"].endswith(".wo")]
 
