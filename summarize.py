@@ -1,7 +1,7 @@
 """Summarises articles with a trained model: `python summarize.py MODEL [FILE ...] [--output out.jsonl]`, or a web page.
 
-MODEL is a checkpoint, a run's folder, an adapter or an exported folder. FILE is a text, a table (.jsonl, .csv, .tsv), a
-folder of them, or `-` for standard input, which is the default. docs/summarize.md tells more.
+MODEL is a checkpoint, a run's folder, an adapter or an exported folder. FILE is a text, a table (.jsonl, .csv, .tsv,
+.parquet), a folder of them, or `-` for standard input, which is the default. docs/summarize.md tells more.
 """
 
 from __future__ import annotations

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
+from types import SimpleNamespace
 from typing import get_args
 
 try:
     import gradio as gr
+    from gradio import queueing
+    from starlette.middleware import Middleware
 except ModuleNotFoundError as error:
     raise ValueError("The page needs gradio, an extra: pip install -e '.[web]'") from error
+
+import torch
 
 from datamodules.articles import PROBLEMS, Article, ArticleReader
 from datamodules.chunks import LongArticles
@@ -20,6 +26,7 @@ from lightning_modules.generation import Generation
 from lightning_modules.trained_model import TrainedModel
 from metrics.source_sentences import SourceSentence, source_sentences
 from metrics.summary_warnings import WARNINGS
+from page_gate import PageGate, print_error
 from reports.highlighted_sentences import highlight_sentences
 
 LOOPBACK = "127.0.0.1"
@@ -42,6 +49,8 @@ def serve(load: Callable[[], TrainedModel], port: int) -> None:
         ValueError: If the port is out of range or taken.
     """
     _require_free(port)
+    # gradio prints a traceback for whatever its page refuses, such as a number beyond a slider's end.
+    queueing.traceback = SimpleNamespace(print_exc=lambda: print_error(sys.exception()))  # type: ignore[assignment]
     page = build_page(load())
     page.queue(max_size=MAX_WAITING, default_concurrency_limit=1, api_open=False)
     page.launch(
@@ -53,6 +62,9 @@ def serve(load: Callable[[], TrainedModel], port: int) -> None:
         max_file_size="1mb",
         footer_links=[],
         theme=THEME,
+        run_history=False,
+        enable_monitoring=False,
+        app_kwargs={"middleware": [Middleware(PageGate)]},
         prevent_thread_lock=True,
     )
     print(f"http://{LOOPBACK}:{port} shows the page to this machine only. Ctrl-C ends it.", flush=True)
@@ -100,9 +112,12 @@ def answerer(trained: TrainedModel) -> Callable[[str, str, LongArticles, int, in
     def answer(text: str, language: str, long: LongArticles, tokens: int, beams: int) -> Answer:
         article = reader.judged(Article("page", text or "", None if language == IDENTIFY else language))
         if article.problem:
-            raise gr.Error(f"Not summarised: {article.detail or PROBLEMS[article.problem]}.")
+            raise gr.Error(f"Not summarised: {article.detail or PROBLEMS[article.problem]}.", print_exception=False)
         generation = replace(trained.generation, max_new_tokens=int(tokens), num_beams=int(beams))
-        (result,) = summarizer(generation, long).summarize([article])
+        try:
+            (result,) = summarizer(generation, long).summarize([article])
+        except torch.OutOfMemoryError as error:
+            raise gr.Error("The GPU's memory is too small; choose fewer beams or tokens.") from error
         sentences = source_sentences(text, result.summary or "", result.language)
         return result.summary or "", describe(result, sentences), highlight_sentences(text, sentences)
 

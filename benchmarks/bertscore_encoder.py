@@ -29,6 +29,7 @@ sys.path.insert(0, str(ROOT))
 from callbacks.bertscore_process import ScorerProcess  # noqa: E402
 from metrics.bertscore import RAW, Encoder  # noqa: E402
 from metrics.lead import lead_words  # noqa: E402
+from metrics.pretrained import load_pretrained  # noqa: E402
 
 SECONDS = 600.0
 
@@ -76,11 +77,11 @@ def by_hand(encoder: Encoder, pairs: dict[str, tuple[list[str], list[str]]]) -> 
     assert encoder.model is not None
     layers = encoder.num_layers
     if layers is None:
-        layers = AutoConfig.from_pretrained(encoder.model).num_hidden_layers
-    tokenizer = AutoTokenizer.from_pretrained(encoder.model)
+        layers = load_pretrained(AutoConfig, encoder.model).num_hidden_layers
+    tokenizer = load_pretrained(AutoTokenizer, encoder.model)
     tokenizer.model_max_length = min(tokenizer.model_max_length, encoder.max_tokens)
     with tempfile.TemporaryDirectory() as copy:
-        AutoModel.from_pretrained(encoder.model, dtype=torch.float32).save_pretrained(copy)
+        load_pretrained(AutoModel, encoder.model, dtype=torch.float32).save_pretrained(copy)
         tokenizer.save_pretrained(copy)
         return {
             language: bert_score.score(*texts, model_type=copy, num_layers=layers, device="cpu")[2].tolist()

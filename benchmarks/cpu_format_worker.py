@@ -32,7 +32,9 @@ def plain(folder: str, settings: GenerationConfig) -> Generate:
     """transformers alone, fp32."""
     from transformers import AutoModelForSeq2SeqLM
 
-    model = AutoModelForSeq2SeqLM.from_pretrained(folder, dtype=torch.float32).eval()
+    from metrics.pretrained import load_pretrained
+
+    model = load_pretrained(AutoModelForSeq2SeqLM, folder, dtype=torch.float32).eval()
     return lambda ids, mask: model.generate(input_ids=ids, attention_mask=mask, generation_config=settings)
 
 
@@ -57,9 +59,11 @@ def onnx(folder: str, settings: GenerationConfig) -> Generate:
     import onnxruntime
     from optimum.onnxruntime import ORTModelForSeq2SeqLM
 
+    from metrics.pretrained import load_pretrained
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
-    model = ORTModelForSeq2SeqLM.from_pretrained(folder, session_options=options)
+    model = load_pretrained(ORTModelForSeq2SeqLM, folder, session_options=options)
     return lambda ids, mask: model.generate(input_ids=ids, attention_mask=mask, generation_config=settings)
 
 
@@ -68,17 +72,17 @@ def convert_to_onnx(folder: str, output: str) -> None:
     from optimum.onnxruntime import ORTModelForSeq2SeqLM, ORTQuantizer
     from optimum.onnxruntime.configuration import AutoQuantizationConfig
 
-    ORTModelForSeq2SeqLM.from_pretrained(folder, export=True).save_pretrained(f"{output}/fp32")
+    from metrics.pretrained import load_pretrained
+
+    load_pretrained(ORTModelForSeq2SeqLM, folder, export=True).save_pretrained(f"{output}/fp32")
     scheme = AutoQuantizationConfig.avx512_vnni(is_static=False, per_channel=True)
     for file in Path(output, "fp32").glob("*.onnx"):
-        quantizer = ORTQuantizer.from_pretrained(f"{output}/fp32", file_name=file.name)
-        quantizer.quantize(save_dir=f"{output}/int8", quantization_config=scheme, file_suffix="")
+        ORTQuantizer(file).quantize(save_dir=f"{output}/int8", quantization_config=scheme, file_suffix="")
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
     """Ids, seconds and memory of a request's batches; the first batch is done once before the clock starts."""
     torch.set_num_threads(request["threads"])
-    sys.path.insert(0, str(ROOT))
     for name in IMPORTS[request["format"]]:
         importlib.import_module(name)
     before, started = _memory_mib("VmRSS"), time.perf_counter()
@@ -107,6 +111,7 @@ def _memory_mib(name: str) -> float:
 
 
 if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))
     asked = json.load(sys.stdin)
     if asked["format"] == "convert_to_onnx":
         convert_to_onnx(asked["folder"], asked["output"])

@@ -42,6 +42,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 from main_job import current_commit, device_name, with_weights, write  # noqa: E402
 from synthetic_rows import TARGET_LENGTHS, synthetic_rows  # noqa: E402
 
+from metrics.pretrained import load_pretrained  # noqa: E402
+
 BATCH_SIZE, EVAL_BATCH_SIZE, WORKERS = 8, 16, 8
 
 
@@ -52,7 +54,8 @@ def load_model(base: str) -> PeftModel:
         bnb_4bit_quant_type="nf4",
         bnb_4bit_compute_dtype=torch.bfloat16,  # its scales are not quantised again: that is off by default
     )
-    model = AutoModelForSeq2SeqLM.from_pretrained(
+    model = load_pretrained(
+        AutoModelForSeq2SeqLM,
         base,
         quantization_config=quantization,
         device_map="auto",
@@ -118,7 +121,7 @@ def make_trainer(
         import bitsandbytes.nn.modules as layers
 
         layers.has_avx512bf16 = lambda: False  # else such CPUs repack the weights when generating, and spoil gradients
-    model, tokenizer = load_model(base), AutoTokenizer.from_pretrained(base)
+    model, tokenizer = load_model(base), load_pretrained(AutoTokenizer, base)
     return trainer_class(
         model=model,
         args=arguments,

@@ -12,6 +12,8 @@ import torch
 from tokenizers import BertWordPieceTokenizer
 from transformers import BertConfig, BertModel, BertTokenizer
 
+from metrics.pretrained import load_pretrained
+
 # bert-base-multilingual-cased, which seed A scored with; its 119,547 rows of vocabulary take half the memory.
 MULTILINGUAL = {"vocab_size": 119_547, "hidden_size": 768, "num_hidden_layers": 12, "intermediate_size": 3072}
 _PIECES = 4000
@@ -31,7 +33,7 @@ def write_encoder(folder: Path, **shape: int) -> None:
     pieces = BertWordPieceTokenizer(lowercase=False)
     pieces.train([str(file) for file in _STORIES], vocab_size=_PIECES, show_progress=False)
     pieces.save_model(str(folder))
-    BertTokenizer.from_pretrained(str(folder), do_lower_case=False).save_pretrained(folder)
+    load_pretrained(BertTokenizer, folder, do_lower_case=False).save_pretrained(folder)
     torch.manual_seed(0)
     BertModel(BertConfig(**(MULTILINGUAL | shape))).save_pretrained(folder)  # type: ignore[arg-type]
 

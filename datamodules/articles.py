@@ -11,15 +11,16 @@ from typing import Any, BinaryIO
 
 import langcodes
 
-from datamodules.local_files import LOCAL_TEXT_SUFFIXES, raw_rows
-from datamodules.validation import has_letter
+from datamodules.local_files import TABLE_SUFFIXES, raw_rows
+from datamodules.parquet_rows import UNREADABLE
+from datamodules.validation import has_letter, is_utf8
 
 STDIN = "-"
 TEXT_SUFFIX = ".txt"
 PROBLEMS = {
     "unreadable": "the line is no valid record",
     "unreadable_file": "the file cannot be read, or not to its end",
-    "unknown_kind": "a file of a folder that ends in none of .jsonl, .csv, .tsv, .txt",
+    "unknown_kind": "a file of a folder that ends in none of .jsonl, .csv, .tsv, .parquet, .txt",
     "not_utf8": "holds NUL or bytes that are no UTF-8 text: convert it, or leave it out",
     "empty_article": "the article is missing or blank",
     "not_text": "the article is no text, or holds no letter",
@@ -96,7 +97,7 @@ class ArticleReader:
             if not path.exists():
                 raise ValueError(f"No file or folder {str(path)!r} to summarise.")
             for file in _files(path):
-                if file.suffix.lower() in LOCAL_TEXT_SUFFIXES:
+                if file.suffix.lower() in TABLE_SUFFIXES:
                     self._require_columns(file)
         if STDIN in inputs and self.lines:
             return None
@@ -114,7 +115,7 @@ class ArticleReader:
 
     def _read_file(self, file: Path, is_named: bool) -> Iterator[Article]:
         suffix = file.suffix.lower()
-        if suffix in LOCAL_TEXT_SUFFIXES:
+        if suffix in TABLE_SUFFIXES:
             yield from self._read_table(file)
         elif is_named or suffix == TEXT_SUFFIX:
             with file.open("rb") as stream:
@@ -134,7 +135,10 @@ class ArticleReader:
     def _read_table(self, file: Path) -> Iterator[Article]:
         for number, row in raw_rows(str(file), errors="surrogateescape"):
             place = f"{file}:{number}"
-            yield Article(place, problem="unreadable") if row is None else self._article(row, place)
+            if row is None or row.get(self.article_column) is UNREADABLE:
+                yield Article(place, problem="unreadable")
+            else:
+                yield self._article(row, place)
 
     def _article(self, row: dict[str, Any], place: str) -> Article:
         text, identifier = row.get(self.article_column), row.get(self.id_column or "")
@@ -159,7 +163,7 @@ class ArticleReader:
     def _problem(self, text: str) -> tuple[str, str]:
         if not text.strip():
             return "empty_article", ""
-        if "\0" in text or not _is_unicode(text):
+        if not is_utf8(text):
             return "not_utf8", ""
         if len(text) > self.max_characters:
             return "too_long", f"more than {self.max_characters:,} characters"
@@ -192,11 +196,3 @@ def _columns(rows: Iterable[dict[str, Any] | None]) -> list[str]:
 
 def _decode(content: bytes) -> str:
     return content.decode("utf-8-sig", errors="surrogateescape")
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # lone surrogates, which stand for bytes that are no UTF-8
-        return False
-    return True

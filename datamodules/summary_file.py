@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
-import os
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-_START = b'{"settings": '
 
 
 class SummaryFile:
     """Appends results line by line and knows those that are there already.
 
     Args:
-        path: The file; made if it does not exist. An unfinished last line, of a start that was killed, is removed.
+        path: The file; made if it does not exist, and locked until it is closed or the process ends, however it ends.
+            Whatever a killed start left of its last line is removed.
         settings: Names everything that summaries depend on beside the article.
 
     Raises:
-        ValueError: If the file holds anything but results of the same settings.
+        ValueError: If the file holds anything but results of the same settings, or another process writes it.
     """
 
     def __init__(self, path: Path, settings: str) -> None:
         self.path, self.settings = path, settings
         self._written: Counter[tuple[str, str]] = Counter()
-        self.resumed = self._read() if path.exists() else 0
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("ab")
+        try:
+            if path.is_file():  # not /dev/null
+                self._lock()
+                self._file.truncate(self._read())
+        except BaseException:
+            self._file.close()
+            raise
+        self.resumed = self._written.total()
 
     def __enter__(self) -> SummaryFile:
         return self
@@ -48,18 +54,28 @@ class SummaryFile:
         self._file.write(line.encode() + b"\n")
         self._file.flush()
 
+    def _lock(self) -> None:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ValueError(
+                f"{str(self.path)!r} is being written by {_holder(self.path)}; wait for its end, or name another "
+                "--output."
+            ) from error
+        except OSError:  # some network file systems have no locks
+            return
+
     def _read(self) -> int:
-        end = 0
+        """Counts the results that are there; returns where the last whole line ends."""
+        end, begin = 0, json.dumps({"settings": self.settings})[:-1].encode()
         with self.path.open("rb") as file:
             for line in file:
-                if not line.endswith(b"\n") and line.startswith(_START):
+                if not line.endswith(b"\n") and (line.startswith(begin) or begin.startswith(line)):
                     break
                 result = self._parse(line)
                 self._written[result["id"], result["article_hash"]] += 1
                 end += len(line)
-        if end < self.path.stat().st_size:
-            os.truncate(self.path, end)
-        return self._written.total()
+        return end
 
     def _parse(self, line: bytes) -> dict[str, Any]:
         try:
@@ -75,3 +91,11 @@ class SummaryFile:
                 f"{self.settings}); name another --output, or remove it."
             )
         return result
+
+
+def _holder(path: Path) -> str:
+    """Who has locked a file; Linux lists each lock's process and inode."""
+    locks, inode = Path("/proc/locks"), f":{path.stat().st_ino}"
+    rows = [line.split() for line in locks.read_text().splitlines()] if locks.is_file() else []
+    holders = [row[4] for row in rows if row[1] == "FLOCK" and row[5].endswith(inode)]
+    return f"process {holders[0]}" if holders else "another process"

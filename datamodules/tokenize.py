@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from transformers import PreTrainedTokenizerBase
 
 from metrics.sentences import SENTENCE_END
+
+# A longer beginning has no fewer ids than a shorter one, give or take a few: what stands at its very end may be cut
+# otherwise where the text goes on without a space, as in Chinese.
+_DIFFERENCE = 16
 
 TruncateTargets = Literal["sentence", "token", "drop"]
 
@@ -37,17 +42,6 @@ def truncate_with_eos(ids: Sequence[int], limit: int, eos_id: int) -> list[int]:
     return [*ids[: limit - 1], eos_id]
 
 
-def leading_sentences(text: str) -> list[str]:
-    """All beginnings of a text that end with a sentence, longest first; the whole text is not among them.
-
-    Example:
-        >>> leading_sentences("Yağdı. Durdu! Bitti.")
-        ['Yağdı. Durdu!', 'Yağdı.']
-    """
-    text = text.strip()
-    return [text[: match.end()] for match in SENTENCE_END.finditer(text) if match.end() < len(text)][::-1]
-
-
 def encode_target(
     text: str, tokenizer: PreTrainedTokenizerBase, limit: int, truncate: TruncateTargets
 ) -> tuple[list[int], int]:
@@ -66,8 +60,7 @@ def encode_target(
     ids = _ids(tokenizer, text)
     length = len(ids) + 1
     if length > limit and truncate == "sentence":
-        candidates = (_ids(tokenizer, beginning) for beginning in leading_sentences(text))
-        ids = next((shorter for shorter in candidates if len(shorter) < limit), ids)
+        ids = _whole_sentences(text, tokenizer, limit) or ids
     return truncate_with_eos(ids, limit, tokenizer.eos_token_id), length
 
 
@@ -92,14 +85,36 @@ def encode_batch(
     Returns:
         Columns `input_ids` and `labels` (lists of ids), `source_tokens` and `target_tokens` (lengths before cutting).
     """
-    sources = tokenizer([prefix + text for text in rows["article"]], add_special_tokens=False, verbose=False).input_ids
+    # One by one: a batch of books would take hundreds of times their size.
+    sources = [_encode_source(prefix + text, tokenizer, max_source_tokens) for text in rows["article"]]
     targets = [encode_target(text, tokenizer, max_target_tokens, truncate_targets) for text in rows["summary"]]
     return {
-        "input_ids": [truncate_with_eos(ids, max_source_tokens, tokenizer.eos_token_id) for ids in sources],
+        "input_ids": [ids for ids, _ in sources],
         "labels": [labels for labels, _ in targets],
-        "source_tokens": [len(ids) + 1 for ids in sources],
+        "source_tokens": [length for _, length in sources],
         "target_tokens": [length for _, length in targets],
     }
+
+
+def _encode_source(text: str, tokenizer: PreTrainedTokenizerBase, limit: int) -> tuple[list[int], int]:
+    ids = _ids(tokenizer, text)
+    return truncate_with_eos(ids, limit, tokenizer.eos_token_id), len(ids) + 1
+
+
+def _whole_sentences(text: str, tokenizer: PreTrainedTokenizerBase, limit: int) -> list[int]:
+    """Ids of the longest beginning that ends with a sentence and takes fewer than `limit`; empty if none does."""
+
+    def beginning(end: int) -> list[int]:
+        return _ids(tokenizer, text[:end])
+
+    last = len(text.rstrip())
+    ends = [match.end() for match in SENTENCE_END.finditer(text) if match.end() < last]
+    # To tokenise every beginning would take time and memory that grow with the square of the text.
+    most, reach = limit + _DIFFERENCE, 1
+    while reach < len(ends) and len(beginning(ends[reach])) < most:
+        reach *= 2
+    few = bisect_left(ends, most, hi=min(reach, len(ends)), key=lambda end: len(beginning(end)))
+    return next((ids for ids in map(beginning, reversed(ends[:few])) if len(ids) < limit), [])
 
 
 def _ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:

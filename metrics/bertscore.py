@@ -14,6 +14,7 @@ import torch
 from bert_score.utils import bert_cos_score_idf, lang2model, model2layers
 from transformers import AutoConfig, AutoModel, AutoTokenizer, GPT2Tokenizer, RobertaTokenizer
 
+from metrics.pretrained import load_pretrained
 from metrics.words import base_code
 
 # Names of the figures: on the encoder's own scale, and rescaled with a baseline.
@@ -163,16 +164,16 @@ def _code(language: str) -> str:
 
 def _config(model: str) -> Any:
     try:
-        return AutoConfig.from_pretrained(model)
+        return load_pretrained(AutoConfig, model)
     except OSError as error:  # which does not say what was looked for
         raise OSError(f"no encoder {model!r} for BERTScore: {error}") from error
 
 
 def _tokenizer(model: str, max_tokens: int, config: Any) -> Any:
-    tokenizer = AutoTokenizer.from_pretrained(model, use_fast=False)
+    tokenizer = load_pretrained(AutoTokenizer, model, use_fast=False)
     if isinstance(tokenizer, RobertaTokenizer | GPT2Tokenizer):
         # bert-score asks for a space before the first word with each text, which transformers 5 no longer heeds.
-        tokenizer = AutoTokenizer.from_pretrained(model, use_fast=False, add_prefix_space=True)
+        tokenizer = load_pretrained(AutoTokenizer, model, use_fast=False, add_prefix_space=True)
     # Many folders name no limit, which stands for 10^30. RoBERTa's positions begin at 2.
     positions = getattr(config, "max_position_embeddings", None) or max_tokens + 2
     own_limit = tokenizer.model_max_length if tokenizer.model_max_length < 10**9 else positions - 2
@@ -185,5 +186,5 @@ def _model(model: str, config: Any) -> Any:
 
     bert-score's own loader takes every path with a "t5" in it, such as /data/ozet-mt5/bert, for a T5.
     """
-    loaded = AutoModel.from_pretrained(model, config=config, dtype=torch.float32)
+    loaded = load_pretrained(AutoModel, model, config=config, dtype=torch.float32)
     return (loaded.get_encoder() if config.is_encoder_decoder else loaded).eval()

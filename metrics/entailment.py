@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
+from metrics.pretrained import load_pretrained
 from metrics.sentences import sentences
 from metrics.words import base_code, without_sentinels
 
@@ -70,10 +71,10 @@ class EntailmentScorer:
         self.settings, self.batch_size, self.chunk_sentences = settings, batch_size, chunk_sentences
         local = {"local_files_only": not settings.download}
         try:
-            config = AutoConfig.from_pretrained(settings.model, **local)
+            config = load_pretrained(AutoConfig, settings.model, **local)
             self._label = _entailment_label(config.id2label, settings)
-            self._tokenizer = AutoTokenizer.from_pretrained(settings.model, **local)
-            loaded = AutoModelForSequenceClassification.from_pretrained(settings.model, dtype=torch.float32, **local)
+            self._tokenizer = load_pretrained(AutoTokenizer, settings.model, **local)
+            loaded = load_pretrained(AutoModelForSequenceClassification, settings.model, dtype=torch.float32, **local)
         except OSError as error:
             hint = "" if settings.download else " on this machine; let it be downloaded, or give its folder"
             raise OSError(f"There is no entailment model {settings.model!r}{hint}: {error}") from error

@@ -6,7 +6,6 @@ number that is rounded, or spelled in the article, is called unsupported.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Literal
@@ -16,7 +15,7 @@ from metrics.numerals import knows_numerals, numerals
 from metrics.score_intervals import Bootstrap, Scores, score_intervals
 from metrics.significance import Values
 from metrics.stemming import word_stems
-from metrics.words import lowercase, without_sentinels, words
+from metrics.words import lowercase, nfc, without_sentinels, words
 
 Kind = Literal["number", "name"]
 KINDS: tuple[Kind, ...] = ("number", "name")
@@ -56,7 +55,7 @@ def mentions(article: str, summary: str, language: str, conventional: Set[str] =
         language: Their language; casing and separators are its own.
         conventional: From `conventional_words`; these are not mentions of anything.
     """
-    article, summary = (unicodedata.normalize("NFC", text) for text in (article, without_sentinels(summary)))
+    article, summary = (nfc(text) for text in (article, without_sentinels(summary)))
     checked = checked_kinds(language)
     found = _numbers(article, summary, language) if checked["number"] else []
     if checked["name"] and not is_title_case(summary):

@@ -8,6 +8,8 @@ from functools import cache
 import langcodes
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
+from metrics.words import nfc
+
 # A text is called wrong if some language is this many times as likely as the expected one. Of 11,800 Turkish, English
 # and Italian summaries and headlines 6 reach it, and those really are Welsh or English. Taken for another of seven
 # languages, 97 to 100% of the summaries reach it, and 73 to 99% of the headlines of 7 to 10 words.
@@ -67,7 +69,7 @@ def identify_language(text: str, known: Sequence[str] = ()) -> str | None:
     """
     if len(text.encode("utf-8", errors="replace")) < _LEAST_BYTES:
         return None
-    likeliest, _ = _identifier().classify(text)
+    likeliest, _ = _identifier().classify(nfc(text))
     if likeliest == _NO_LANGUAGE:
         return None
     return next((code for code in known if _label(code) == likeliest), likeliest)
@@ -76,7 +78,7 @@ def identify_language(text: str, known: Sequence[str] = ()) -> str | None:
 def _surely_other(text: str, label: str) -> bool:
     if len(text.encode("utf-8", errors="replace")) < _LEAST_BYTES:
         return False
-    ranking = _identifier().rank(text)
+    ranking = _identifier().rank(nfc(text))
     likeliest, probability = ranking[0]
     return likeliest != _NO_LANGUAGE and probability > _ODDS * dict(ranking)[label]
 

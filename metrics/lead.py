@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 
 from metrics.sentences import sentence_spans
-from metrics.words import word_spans, words
+from metrics.words import nfc, word_spans, words
 
 
 def lead_words(articles: Sequence[str], count: int) -> list[str]:
     """The beginning of each article up to its `count`-th word (at least 1), as `words` counts them; in NFC."""
-    articles = [unicodedata.normalize("NFC", article) for article in articles]
+    articles = [nfc(article) for article in articles]
     return [_beginning(article, word_spans(article), count) for article in articles]
 
 

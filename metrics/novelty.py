@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
-from itertools import takewhile
+from itertools import islice
 
-from metrics.words import lowercase, without_sentinels, words
+from metrics.words import MOST_WORDS, lowercase, without_sentinels, words
 
 _NGRAMS = {"novel_unigrams": 1, "novel_bigrams": 2, "novel_trigrams": 3}
 
@@ -16,7 +15,7 @@ def novelty(articles: Sequence[str], summaries: Sequence[str], language: str) ->
 
     Args:
         articles: Source texts.
-        summaries: Summaries, generated or not, one for each article.
+        summaries: Summaries, generated or not, one for each article; the first 4,096 words of each count.
         language: Code that decides the casing.
 
     Returns:
@@ -49,24 +48,24 @@ def fragment_lengths(article: Sequence[str], summary: Sequence[str]) -> list[int
         >>> fragment_lengths("a b c d".split(), "b c x a".split())
         [2, 1]
     """
-    positions = defaultdict(list)
-    for position, word in enumerate(article):
-        positions[word].append(position)
+    # Words hold no spaces, so that a run of words is a piece of text between spaces.
+    text = f" {' '.join(article)} "
     lengths, start = [], 0
     while start < len(summary):
-        longest = max((_common(article[at:], summary[start:]) for at in positions.get(summary[start], ())), default=0)
+        longest, run = 0, " "
+        for word in islice(summary, start, None):
+            run += f"{word} "
+            if run not in text:
+                break
+            longest += 1
         if longest:
             lengths.append(longest)
         start += max(longest, 1)
     return lengths
 
 
-def _common(left: Sequence[str], right: Sequence[str]) -> int:
-    """Length of the common beginning."""
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(left, right, strict=False)))
-
-
 def _describe(article: list[str], summary: list[str]) -> dict[str, float]:
+    summary = summary[:MOST_WORDS]
     lengths = fragment_lengths(article, summary)
     count = max(len(summary), 1)
     return {name: _new_share(article, summary, n) for name, n in _NGRAMS.items()} | {

@@ -11,7 +11,7 @@ from rouge_score_rs.tokenizers import DefaultTokenizer
 
 from metrics.sentences import sentences
 from metrics.stemming import snowball_stemmer
-from metrics.words import lowercase, words
+from metrics.words import MOST_WORDS, lowercase, words
 from metrics.xlsum import check_xlsum, xlsum_stemmer, xlsum_words
 
 RougeTokenizer = Literal["unicode", "rouge155", "xlsum"]
@@ -28,7 +28,8 @@ def rouge(
     """F-measures of ROUGE-1, ROUGE-2, ROUGE-L and summary-level ROUGE-L for pairs of one language.
 
     Equal to rouge-score on the same words. `rougeLsum` compares sentence by sentence, as `sentences` cuts them. A text
-    without words scores 0, as does ROUGE-2 where a text has only one word.
+    without words scores 0, as does ROUGE-2 where a text has only one word. Of a longer text the first 4,096 words are
+    compared.
 
     Args:
         predictions: Generated summaries.
@@ -80,5 +81,9 @@ def rouge_words(language: str, tokenizer: RougeTokenizer, stemming: bool) -> Cal
 @lru_cache(maxsize=2**14)  # a reference is scored against the model and several baselines
 def _encode(text: str, language: str, tokenizer: RougeTokenizer, stemming: bool) -> str:
     """Words as hexadecimal numbers, which pass any tokenizer whole, so that native code scores all pairs at once."""
-    cut = rouge_words(language, tokenizer, stemming)
-    return "\n".join(" ".join(word.encode().hex() for word in cut(sentence)) for sentence in sentences(text))
+    cut, room, lines = rouge_words(language, tokenizer, stemming), MOST_WORDS, []
+    for sentence in sentences(text):
+        line = cut(sentence)[:room]
+        lines.append(" ".join(word.encode().hex() for word in line))
+        room -= len(line)
+    return "\n".join(lines)

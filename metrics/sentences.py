@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 
-# A sentence ends at these marks (with closing quotes or brackets) before white space; CJK and Burmese marks need none.
-# Full stop, Arabic, Urdu, Hindi, Armenian, Ethiopic and Khmer marks; then Chinese, Japanese and Burmese.
-SENTENCE_END = re.compile(r"[.!?…؟۔।॥։።។]+[\"'”’»)\]]*(?=\s)|[。！？｡။]+[」』”’）]*")
+# Full stop, Arabic, Urdu, Hindi, Armenian, Ethiopic and Khmer marks.
+_MARKS = ".!?…؟۔।॥։።។"
+# A sentence ends at these marks (with closing quotes or brackets) before white space; Chinese, Japanese and Burmese
+# marks need none. Tried at the first mark of a row only and never backwards: else a row of dots takes quadratic time.
+SENTENCE_END = re.compile(rf"(?<![{_MARKS}])[{_MARKS}]++[\"'”’»)\]]*+(?=\s)|[。！？｡။]+[」』”’）]*")
 _BREAK = re.compile(rf"{SENTENCE_END.pattern}|\n")
 
 

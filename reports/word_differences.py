@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
-from metrics.words import lowercase, word_spans
+from metrics.words import lowercase, nfc, word_spans
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ def marked_pieces(text: str, reference: str, other: str, language: str) -> list[
     Returns:
         Pieces that together are the NFC text.
     """
-    text = unicodedata.normalize("NFC", text)
+    text = nfc(text)
     shared = [_shared(text, one, language) for one in (reference, other)]
     return list(_pieces(text, *shared))
 
@@ -64,5 +63,5 @@ def _shared(text: str, other: str, language: str) -> set[int]:
 
 
 def _words(text: str, language: str) -> list[str]:
-    text = unicodedata.normalize("NFC", text)
+    text = nfc(text)
     return [lowercase(text[start:end], language) for start, end in word_spans(text)]

@@ -116,7 +116,7 @@ def test_layer_of_a_model_that_bert_score_knows_and_of_one_that_it_does_not(pair
 def test_default_encoder_of_a_language(language, model, monkeypatch):
     asked = []
 
-    def refuse(name):
+    def refuse(name, trust_remote_code):
         asked.append(name)
         raise OSError("no network")
 

@@ -49,6 +49,24 @@ def test_one_figure_for_each_pair_in_order() -> None:
     assert novelty(["a b", "a b"], ["a b", "c d"], "en")["coverage"] == [1, 0]
 
 
+@given(article=TOKENS, summary=TOKENS)
+def test_fragments_are_the_longest_ones_from_the_left(article: list[str], summary: list[str]) -> None:
+    """By comparing the summary with the article word by word from every place."""
+    expected, start = [], 0
+    while start < len(summary):
+        rests = (article[at:] for at in range(len(article)))
+        same = [[one == other for one, other in zip(rest, summary[start:], strict=False)] for rest in rests]
+        longest = max(([*row, False].index(False) for row in same), default=0)
+        expected += [longest] if longest else []
+        start += max(longest, 1)
+    assert fragment_lengths(article, summary) == expected
+
+
+def test_what_follows_the_4096th_word_of_a_summary_does_not_count() -> None:
+    """Nor do huge texts take quadratic time."""
+    assert novelty(["a " * 300_000], ["a " * 4096 + "b " * 300_000], "en")["coverage"] == [1]
+
+
 def test_the_longest_fragment_is_taken_wherever_it_begins() -> None:
     assert fragment_lengths(list("abxabc"), list("abc")) == [3]
     assert fragment_lengths(list("abc"), list("bcab")) == [2, 2]

@@ -1,8 +1,13 @@
+import re
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metrics.sentences import sentence_spans, sentences
+from metrics.sentences import SENTENCE_END, sentence_spans, sentences
+
+# What is meant, written without a thought for rows of marks.
+DEFINITION = re.compile(r"[.!?…؟۔।॥։።។]+[\"'”’»)\]]*(?=\s)|[。！？｡။]+[」』”’）]*")
 
 
 @pytest.mark.parametrize(
@@ -31,3 +36,16 @@ def test_sentences_lose_nothing_but_white_space(text: str) -> None:
     assert "".join("".join(sentences(text)).split()) == "".join(text.split())
     assert all(sentence == sentence.strip() != "" for sentence in sentences(text))
     assert [text[start:end] for start, end in sentence_spans(text)] == sentences(text)
+
+
+@given(st.text(alphabet=".!…။。」”’\"' a", max_size=40))
+@settings(max_examples=500)
+def test_rows_of_marks_end_a_sentence_where_they_did_in_the_plain_definition(text: str) -> None:
+    found, expected = ([match.span() for match in pattern.finditer(text)] for pattern in (SENTENCE_END, DEFINITION))
+    assert found == expected
+
+
+@pytest.mark.parametrize("row", ["." * 300_000, "." + '"' * 300_000, '."' * 150_000, "။." * 150_000, "!a" * 150_000])
+def test_a_row_of_marks_takes_no_quadratic_time(row: str) -> None:
+    """Would take minutes."""
+    assert sentences(f"{row}x") in ([f"{row}x"], ["။", *[".။"] * 149_999, ".x"])

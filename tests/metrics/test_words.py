@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metrics.words import base_code, lowercase, word_spans, words
+from metrics.words import base_code, lowercase, nfc, word_spans, words
 
 
 @pytest.mark.parametrize(
@@ -58,3 +58,12 @@ def test_spans_are_where_the_words_stand(text: str) -> None:
 )
 def test_base_code_drops_region_and_script(language: str, expected: str) -> None:
     assert base_code(language) == expected
+
+
+@given(st.text(alphabet="ae\u0301\u0323\u0327 ç가\u1100\u1161", max_size=40))
+def test_a_text_that_people_read_is_in_nfc(text: str) -> None:
+    assert nfc(text) == unicodedata.normalize("NFC", text)
+
+
+def test_a_row_of_marks_is_cut_and_takes_no_quadratic_time() -> None:
+    assert nfc("a" + "\u0301\u0323" * 500_000 + "b") == nfc("a" + "\u0301\u0323" * 15 + "b")
