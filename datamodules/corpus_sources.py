@@ -11,12 +11,13 @@ from typing import Any
 import datasets
 import langcodes
 import pyarrow as pa
-import pyarrow.parquet
 
-from datamodules.local_files import LOCAL_TEXT_SUFFIXES, fingerprint_files, raw_rows
+from datamodules.hub_corpora import load_from_hub
+from datamodules.local_files import TABLE_SUFFIXES, fingerprint_file, raw_rows
+from datamodules.parquet_rows import UNREADABLE, table_rows
 
-_SUFFIXES = (".txt", ".txt.zst", *sorted(LOCAL_TEXT_SUFFIXES), ".parquet")
-_PARQUET_ROWS = 1_000  # read at once
+_SUFFIXES = (".txt", ".txt.zst", *sorted(TABLE_SUFFIXES))
+_BATCH = 1_000  # rows of the hub read at once
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,6 @@ def read_documents(source: CorpusSource) -> Iterator[Any]:
         raise ValueError(f"Cannot read {source.path!r}: its name must end in {', '.join(_SUFFIXES)}.")
     if suffix.startswith(".txt"):
         yield from _read_lines(source.path, "zstd" if suffix == ".txt.zst" else None)
-    elif suffix == ".parquet":
-        yield from _read_parquet(source)
     else:
         yield from _read_column(source)
 
@@ -87,9 +86,9 @@ def read_documents(source: CorpusSource) -> Iterator[Any]:
 def fingerprint_texts(source: CorpusSource) -> str:
     """Names the texts of a source, wherever the file lies."""
     if not source.is_file:
-        return _open_hub(source)._fingerprint
+        return _open_hub(source)[1]
     _require_file(source)
-    return fingerprint_files([Path(source.path)])
+    return fingerprint_file(Path(source.path))
 
 
 def _require_file(source: CorpusSource) -> None:
@@ -106,32 +105,30 @@ def _read_lines(path: str, compression: str | None) -> Iterator[str | None]:
                 yield None
 
 
-def _read_parquet(source: CorpusSource) -> Iterator[Any]:
-    with pa.parquet.ParquetFile(source.path) as file:
-        _require_column(source, file.schema_arrow.names)
-        for batch in file.iter_batches(_PARQUET_ROWS, columns=[source.column]):
-            yield from batch.column(0).to_pylist()
-
-
 def _read_column(source: CorpusSource) -> Iterator[Any]:
     seen: set[str] = set()
-    for _, row in raw_rows(source.path):
+    for _, row in raw_rows(source.path, columns=[source.column]):
         seen.update(row or ())
-        yield None if row is None else row.get(source.column)
+        yield None if row is None else _readable(row.get(source.column))
     if seen:
         _require_column(source, sorted(seen))
 
 
 def _read_hub(source: CorpusSource) -> Iterator[Any]:
-    rows = _open_hub(source)
+    rows, _ = _open_hub(source)
     _require_column(source, rows.column_names)
-    for row in rows.select_columns([source.column]):
-        yield row[source.column]
+    for table in rows.select_columns([source.column]).with_format("arrow").iter(_BATCH):
+        for row in table_rows(table):
+            yield _readable(row[source.column])
 
 
-def _open_hub(source: CorpusSource) -> datasets.Dataset:
+def _readable(value: Any) -> Any:
+    return None if value is UNREADABLE else value
+
+
+def _open_hub(source: CorpusSource) -> tuple[datasets.Dataset, str]:
     try:
-        return datasets.load_dataset(source.path, source.name, split=source.split, revision=source.revision)
+        return load_from_hub(source.path, source.name, source.split, source.revision)
     except Exception as error:  # hub errors are many; each ends in one message with the remedy
         raise ValueError(
             f"Cannot load {source.path!r} (language {source.language}, name {source.name}, split {source.split}): "

@@ -8,7 +8,7 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
-from datamodules.raw_splits import column_names, load_raw_split
+from datamodules.raw_splits import open_split
 from datamodules.sources import SummarizationSource
 
 
@@ -33,8 +33,6 @@ def validation_articles(sources: Sequence[Mapping[str, Any]], prefixes: Mapping[
 
 
 def _articles(source: SummarizationSource) -> list[str]:
-    rows = load_raw_split(source, "validation")
-    if rows is None:
-        rows = load_raw_split(source, "train")
-    articles = rows[column_names(source).article][:100] if rows is not None else []
-    return [article for article in articles if isinstance(article, str) and article.strip()]
+    split = open_split(source, "validation") or open_split(source, "train")
+    articles = [row["article"] for row in islice(split.read(), 100)] if split is not None else []
+    return [article for article in articles if article and article.strip()]

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import logging
 from dataclasses import replace
+from pathlib import Path
+
+import datasets
+import pyarrow as pa
 
 from datamodules.sources import SummarizationSource
 
+log = logging.getLogger(__name__)
 XLSUM = "csebuetnlp/xlsum"
 # XL-Sum is a loading script, which `datasets` refuses since version 4; the hub's converted branch holds its rows.
 PARQUET_BRANCH = "refs/convert/parquet"
@@ -54,6 +61,27 @@ def complete_hub_source(source: SummarizationSource) -> SummarizationSource:
     return replace(source, name=name, revision=source.revision or PARQUET_BRANCH)
 
 
+def load_from_hub(path: str, name: str | None, split: str, revision: str | None) -> tuple[datasets.Dataset, str]:
+    """Load a split and the name of its rows; make its copy in the cache of `datasets` anew if that is damaged.
+
+    Raises:
+        Exception: Whatever `datasets.load_dataset` raises.
+    """
+    try:
+        rows = datasets.load_dataset(path, name, split=split, revision=revision)
+    except Exception as error:
+        copy = Path(datasets.config.HF_DATASETS_CACHE) / path.replace("/", "___")
+        infos = list(copy.rglob("dataset_info.json"))
+        if not infos or not _shows_damage(error):
+            raise
+        log.warning("The cache %s is damaged (%s); it is made anew.", copy, root_cause(error))
+        for info in infos:
+            _remove_if_garbage(info)
+        again = "reuse_cache_if_exists"  # what was downloaded, not what was made of it
+        rows = datasets.load_dataset(path, name, split=split, revision=revision, download_mode=again)
+    return rows, rows._fingerprint
+
+
 def explain_hub_failure(source: SummarizationSource, split: str, cause: str) -> str:
     """The message for a hub source that could not be opened: what was asked, why it failed, what to do."""
     asked = f"{source.describe()!r}, split {split!r}, revision {source.revision or 'main'!r}"
@@ -63,3 +91,24 @@ def explain_hub_failure(source: SummarizationSource, split: str, cause: str) -> 
     if source.path in FALLBACKS:
         remedy += f" If it stays out of reach, use {FALLBACKS[source.path]} instead."
     return f"Cannot load {asked} from the hub ({cause}). {remedy}"
+
+
+def _shows_damage(error: Exception) -> bool:
+    damaged = (pa.ArrowInvalid, json.JSONDecodeError, AttributeError)
+    # Exactly these: errors of the network and of the hub are of their subclasses.
+    return isinstance(error, damaged) or type(error) in (OSError, FileNotFoundError)
+
+
+def _remove_if_garbage(info: Path) -> None:
+    """Without the file `datasets` makes it anew; with one that is no JSON it cannot even begin to."""
+    try:
+        json.loads(info.read_bytes())
+    except ValueError:
+        info.unlink()
+
+
+def root_cause(error: BaseException) -> str:
+    """Say in one line what an error began with."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"

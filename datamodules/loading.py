@@ -13,7 +13,7 @@ import datasets
 import numpy as np
 import pyarrow as pa
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from datamodules.packed_batch import PackedBatch
 from datamodules.sampling import Share
@@ -78,7 +78,11 @@ def _end_workers() -> None:
 
 
 def _collate(collator: Callable[[Any], Mapping[str, Any]], share: Any) -> PackedBatch:
-    return PackedBatch.pack(collator(share))
+    batch = PackedBatch.pack(collator(share))
+    if get_worker_info() is not None:
+        # The thread that hands batches over would do so, where an error is printed, and training waits forever.
+        batch.buffer.share_memory_()
+    return batch
 
 
 def label_counts(rows: datasets.Dataset) -> np.ndarray:

@@ -17,6 +17,15 @@ from datamodules.packed_batch import PackedBatch
 Shares = TypeVar("Shares")
 
 
+def batches_taken(trainer: L.Trainer) -> int:
+    """Return how many batches of the epoch have gone into optimizer steps, without those of a step not yet made."""
+    progress = trainer.fit_loop.epoch_loop.batch_progress
+    taken = progress.current.processed
+    if progress.is_last_batch and taken == progress.current.ready:  # the last batch ends a step, however many it has
+        return taken
+    return taken - taken % trainer.accumulate_grad_batches
+
+
 class ResumableSampler(Sampler[Shares]):
     """Yields one device's share of each batch of an epoch, from any position.
 
@@ -75,8 +84,13 @@ class ResumableDataModule(L.LightningDataModule, ABC):
         sampler = self._train_sampler
         if self.trainer is None or sampler is None:
             return {}
-        taken = self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
-        return {"epoch": sampler.epoch, "batch": taken, "batches": len(sampler), "order": self._order()}
+        batches = int(min(len(sampler), self.trainer.num_training_batches))
+        return {
+            "epoch": sampler.epoch,
+            "batch": batches_taken(self.trainer),
+            "batches": batches,
+            "order": self._order(),
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Remembers the position for `train_dataloader`."""

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import datasets
 import numpy as np
+import xxhash
 from transformers import PreTrainedTokenizerBase
 
-from datamodules.raw_splits import column_names, load_raw_split
+from datamodules.code_fingerprint import cache_key
+from datamodules.raw_splits import open_split
 from datamodules.report import DataReport, SplitReport, TokenLengths
+from datamodules.row_cache import audited_rows, encoded_rows
 from datamodules.sources import SPLITS, SummarizationSource
-from datamodules.tokenize import TruncateTargets, encode_batch
-from datamodules.validation import audit_batch, count_problems, mark_duplicates
+from datamodules.tokenize import TruncateTargets
+from datamodules.validation import count_problems, mark_duplicates
 
-# Below this many rows, starting further processes takes longer than the work.
-ROWS_PER_PROCESS = 5_000
 _SAMPLE_SEED = 0
 
 
@@ -40,6 +38,7 @@ class _Part:
     split: str
     rows: datasets.Dataset
     problems: np.ndarray
+    fingerprint: str
 
 
 def prepare(
@@ -65,7 +64,7 @@ def prepare(
         `input_ids`, `labels`, `source_tokens`, `target_tokens`); and the report on what was left out.
 
     Raises:
-        ValueError: If a source cannot be read; see `load_raw_split`.
+        ValueError: If a source cannot be read; see `open_split`.
     """
     audited = _mark_across([part for source in sources for part in _audit(source, num_proc)])
     parts = [part for part in audited if part.split in splits]
@@ -86,24 +85,15 @@ def column(rows: datasets.Dataset, name: str) -> np.ndarray:
 
 
 def _audit(source: SummarizationSource, num_proc: int | None) -> list[_Part]:
-    columns = column_names(source)
     known = [getattr(source.splits, split) for split in SPLITS if getattr(source.splits, split)]
     parts = []
     for split in SPLITS:
-        raw = load_raw_split(source, split)
+        raw = open_split(source, split)
         if raw is None:
             continue
-        rows = raw.map(
-            audit_batch,
-            batched=True,
-            with_indices=True,
-            fn_kwargs={"columns": columns, "known_splits": known},
-            remove_columns=raw.column_names,
-            num_proc=_processes(len(raw), num_proc),
-            new_fingerprint=_digest("audit", raw._fingerprint, columns, known),
-            desc=f"Checking {source.describe()} {split}",
-        )
-        parts.append(_Part(source, split, rows, column(rows, "problem")))
+        known_splits = known if source.columns.split else None
+        rows, fingerprint = audited_rows(raw, known_splits, f"{source.describe()} {split}", num_proc)
+        parts.append(_Part(source, split, rows, column(rows, "problem"), fingerprint))
     return _hold_out(parts[0]) if source.hold_out else parts
 
 
@@ -124,7 +114,8 @@ def _hold_out(part: _Part) -> list[_Part]:
             )
         # Unusable rows have no key: they stay in train, to be counted there.
         chosen = np.flatnonzero(inside | ~usable if split == "train" else inside)
-        parts.append(_Part(part.source, split, part.rows.select(chosen), part.problems[chosen]))
+        fingerprint = f"{part.fingerprint} {split} {share}"
+        parts.append(_Part(part.source, split, part.rows.select(chosen), part.problems[chosen], fingerprint))
     return parts
 
 
@@ -149,10 +140,7 @@ def _mark_across(parts: list[_Part]) -> list[_Part]:
         keys = np.concatenate([_keys(part) for part in members])
         problems = mark_duplicates(keys, np.concatenate([part.problems for part in members]), judges[split])
         ends = np.cumsum([len(part.rows) for part in members])[:-1]
-        marked += [
-            _Part(part.source, split, part.rows, own)
-            for part, own in zip(members, np.split(problems, ends), strict=True)
-        ]
+        marked += [replace(part, problems=own) for part, own in zip(members, np.split(problems, ends), strict=True)]
     return marked
 
 
@@ -168,23 +156,17 @@ def _encode(
     valid = np.flatnonzero(part.problems == "")
     chosen = _sample(valid, _limit(part, room))
     prefix = part.source.prefix if part.source.prefix is not None else encoding.prefixes.get(language, "")
-    settings = (prefix, encoding.max_source_tokens, encoding.max_target_tokens, encoding.truncate_targets)
-    fingerprint = _digest("encode", part.rows._fingerprint, chosen.tobytes(), tokenizer_fingerprint, settings)
+    settings = {
+        "prefix": prefix,
+        "max_source_tokens": encoding.max_source_tokens,
+        "max_target_tokens": encoding.max_target_tokens,
+        "truncate_targets": encoding.truncate_targets,
+    }
+    places = xxhash.xxh3_128_hexdigest(chosen.tobytes())
+    fingerprint = cache_key("datamodules.row_cache", part.fingerprint, places, tokenizer_fingerprint, settings)
     rows = part.rows.select(chosen).remove_columns(["problem", "key"])
-    rows = rows.map(
-        encode_batch,
-        batched=True,
-        fn_kwargs={
-            "tokenizer": tokenizer,
-            "prefix": prefix,
-            "max_source_tokens": encoding.max_source_tokens,
-            "max_target_tokens": encoding.max_target_tokens,
-            "truncate_targets": encoding.truncate_targets,
-        },
-        num_proc=_processes(len(rows), num_proc),
-        new_fingerprint=fingerprint,
-        desc=f"Encoding {part.source.describe()} {part.split}",
-    )
+    description = f"{part.source.describe()} {part.split}"
+    rows = encoded_rows(rows, fingerprint, tokenizer, settings, description, num_proc)
     problems = count_problems(part.problems)
     if encoding.truncate_targets == "drop":
         fits = column(rows, "target_tokens") <= encoding.max_target_tokens
@@ -224,18 +206,3 @@ def _sample(rows: np.ndarray, limit: int | None) -> np.ndarray:
 
 def _keys(part: _Part) -> np.ndarray:
     return column(part.rows, "key")
-
-
-def _processes(rows: int, num_proc: int | None) -> int | None:
-    count = min(num_proc or os.cpu_count() or 1, rows // ROWS_PER_PROCESS)
-    return count if count > 1 else None
-
-
-def _digest(*parts: object) -> str:
-    """A cache name over the arguments and this package's code: changed code never meets an old cache."""
-    digest = hashlib.sha256()
-    for name in ("validation.py", "tokenize.py", "preparation.py"):
-        digest.update((Path(__file__).parent / name).read_bytes())
-    for part in parts:
-        digest.update(part if isinstance(part, bytes) else repr(part).encode())
-    return digest.hexdigest()[:16]

@@ -3,156 +3,144 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-import datasets
-
-from datamodules.hub_corpora import complete_hub_source, explain_hub_failure
-from datamodules.local_files import LOCAL_TEXT_SUFFIXES, fingerprint_files, read_rows
-from datamodules.sources import Columns, SummarizationSource
-
-_LOCAL_SUFFIXES = (*sorted(LOCAL_TEXT_SUFFIXES), ".parquet")
-_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
-RAW_FEATURES = datasets.Features(
-    {name: datasets.Value("string") for name in ("id", "split", "article", "summary", "reading_problem")}
+from datamodules.code_fingerprint import cache_key
+from datamodules.hub_corpora import complete_hub_source, explain_hub_failure, load_from_hub, root_cause
+from datamodules.local_files import (
+    TABLE_SUFFIXES,
+    RawRow,
+    fingerprint_file,
+    raw_row,
+    read_rows,
+    require_columns,
+    used_columns,
 )
+from datamodules.parquet_rows import table_rows
+from datamodules.sources import SummarizationSource
+
+_SUFFIXES = ", ".join(sorted(TABLE_SUFFIXES))
+_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_BATCH = 1_000  # rows of the hub read at once
 
 
-def load_raw_split(source: SummarizationSource, split: str) -> datasets.Dataset | None:
-    """Opens the rows of one split, unchanged.
+@dataclass(frozen=True)
+class RawSplit:
+    """One split of a corpus.
+
+    Attributes:
+        fingerprint: Names its rows and the code that reads them.
+        read: Yields the rows as `raw_row` makes them; raises a ValueError that says what to do if the corpus cannot be
+            read, lacks a column or has no such rows.
+    """
+
+    fingerprint: str
+    read: Callable[[], Iterator[RawRow]]
+
+
+def open_split(source: SummarizationSource, split: str) -> RawSplit | None:
+    """Open one split.
 
     Args:
         source: The corpus.
         split: `train`, `validation` or `test`.
 
     Returns:
-        A dataset that has at least the columns that `source.columns` names, or None where the corpus has no such split
-        (then `hold_out` may provide one). Rows of local text files come with `RAW_FEATURES`.
+        The split, None where the corpus has none (then `hold_out` may provide one).
 
     Raises:
-        ValueError: If the corpus cannot be read or lacks a column; says what to do.
+        ValueError: If the corpus cannot be read; says what to do.
     """
     split_name = getattr(source.splits, split)
     if split_name is None or (source.hold_out and split != "train"):
         return None
-    if _is_local(source.path):
-        rows = _load_local(source, split_name)
-    else:
-        source = complete_hub_source(source)
-        rows = _load_hub(source, split_name)
-    if not len(rows):
-        raise ValueError(
-            f"Source {source.describe()!r} ({source.language}) has no rows in split {split_name!r}; "
-            f"name it null (`splits: {{{split}: null}}`) if that is meant."
-        )
-    _require_columns(source, rows)
-    return rows
+    opened = _open_local(source, split_name) if _is_local(source.path) else _open_hub(source, split_name)
+
+    def read() -> Iterator[RawRow]:
+        is_empty = True
+        for row in opened.read():
+            is_empty = False
+            yield row
+        if is_empty:
+            raise ValueError(
+                f"Source {source.describe()!r} ({source.language}) has no rows in split {split_name!r}; "
+                f"name it null (`splits: {{{split}: null}}`) if that is meant."
+            )
+
+    return RawSplit(opened.fingerprint, read)
 
 
-def column_names(source: SummarizationSource) -> Columns:
-    """The columns under which `load_raw_split` delivers: local text files are renamed to ours while reading."""
-    if _is_local(source.path) and _local_suffix(source.path) in LOCAL_TEXT_SUFFIXES:
-        return Columns(id="id", split="split" if source.columns.split else None)
-    return source.columns
-
-
-def _load_local(source: SummarizationSource, split_name: str) -> datasets.Dataset:
+def _open_local(source: SummarizationSource, split_name: str) -> RawSplit:
     path = Path(source.path.replace("{split}", split_name))
     if not path.is_file():
         raise ValueError(
             f"No file {str(path)!r} (source {source.path!r}, language {source.language}). Check the path; a split "
             "that does not exist is named null, as in `splits: {test: null}`."
         )
-    named = [name for name in (source.splits.train, source.splits.validation, source.splits.test) if name]
-    if len(named) > 1 and not (source.columns.split or "{split}" in source.path or source.hold_out):
+    if len(_split_names(source)) > 1 and not (source.columns.split or "{split}" in source.path or source.hold_out):
         raise ValueError(
             f"Source {source.path!r} is one file, so its rows cannot be told apart by split. Give `columns: "
             "{split: NAME}`, a path with `{split}` in it, `hold_out: 0.05` to set rows aside, or name all splits but "
             "one null."
         )
-    suffix = _local_suffix(source.path)
-    if not suffix:
-        raise ValueError(f"Cannot read {str(path)!r}: its name must end in {', '.join(_LOCAL_SUFFIXES)}.")
-    rows = _open_text(path, source.columns) if suffix in LOCAL_TEXT_SUFFIXES else _open_parquet(path)
-    return _only_split(rows, column_names(source).split, split_name, source)
+    if path.suffix.lower() not in TABLE_SUFFIXES:
+        raise ValueError(f"Cannot read {str(path)!r}: its name must end in {_SUFFIXES}.")
+    chosen = (split_name, _split_names(source)) if source.columns.split else None
+    fingerprint = cache_key(__name__, fingerprint_file(path), source.columns, chosen)
+    return RawSplit(fingerprint, lambda: _rows_of_split(path, source, split_name))
 
 
-def _only_split(
-    rows: datasets.Dataset, split_column: str | None, split_name: str, source: SummarizationSource
-) -> datasets.Dataset:
-    if split_column is None or not len(rows):
-        return rows
-    _require_columns(source, rows)
-    values = rows[split_column][:]
-    names = [name for name in (source.splits.train, source.splits.validation, source.splits.test) if name]
-    # Rows of no known split go to the first one, where validation counts them: they must not vanish unseen.
-    wanted = {split_name} | ({value for value in values if value not in names} if split_name == names[0] else set())
-    if split_name not in values:
-        found = ", ".join(sorted({str(value) for value in values})[:10])
+def _rows_of_split(path: Path, source: SummarizationSource, split_name: str) -> Iterator[RawRow]:
+    rows = read_rows(str(path), source.columns)
+    if source.columns.split is None:
+        yield from rows
+        return
+    names = _split_names(source)
+    found: set[str] = set()
+    for row in rows:
+        found.add(str(row["split"]))
+        # Rows of no known split go to the first one, where validation counts them: they must not vanish unseen.
+        if row["split"] == split_name or (split_name == names[0] and row["split"] not in names):
+            yield row
+    if found and split_name not in found:
         raise ValueError(
             f"Source {source.describe()!r} ({source.language}) has no rows of split {split_name!r} in column "
-            f"{split_column!r}; it has {found}. Correct `splits`, or name the split null."
+            f"{source.columns.split!r}; it has {', '.join(value[:40] for value in sorted(found)[:10])}. Correct "
+            "`splits`, or name the split null."
         )
-    return rows.select([index for index, value in enumerate(values) if value in wanted])
 
 
-def _open_text(path: Path, columns: Columns) -> datasets.Dataset:
-    if next(read_rows(str(path), columns), None) is None:  # `from_generator` refuses to make an empty dataset
-        return datasets.Dataset.from_dict({name: [] for name in RAW_FEATURES}, features=RAW_FEATURES)
-    try:
-        return datasets.Dataset.from_generator(
-            read_rows,
-            features=RAW_FEATURES,
-            gen_kwargs={"path": str(path), "columns": columns},
-            fingerprint=fingerprint_files([path], extra=repr(columns)),
-        )
-    except datasets.exceptions.DatasetGenerationError as error:
-        if isinstance(error.__cause__, ValueError):  # from `read_rows`, which says what is wrong
-            raise error.__cause__ from None
-        raise
-
-
-def _open_parquet(path: Path) -> datasets.Dataset:
-    try:
-        return datasets.load_dataset("parquet", data_files=str(path), split="train")
-    except Exception as error:  # pyarrow and datasets raise many kinds; the message is what counts
-        raise ValueError(f"Cannot read {str(path)!r} as Parquet: {_root_cause(error)}") from error
-
-
-def _load_hub(source: SummarizationSource, split_name: str) -> datasets.Dataset:
+def _open_hub(source: SummarizationSource, split_name: str) -> RawSplit:
+    source = complete_hub_source(source)
     if not _HUB_ID.fullmatch(source.path):
         raise ValueError(
-            f"path {source.path!r} is neither a readable file ({', '.join(_LOCAL_SUFFIXES)}) "
-            "nor the id of a data set on the hub (owner/name)."
+            f"path {source.path!r} is neither a readable file ({_SUFFIXES}) nor the id of a data set on the hub "
+            "(owner/name)."
         )
+    columns = source.columns
     try:
-        return datasets.load_dataset(source.path, source.name, split=split_name, revision=source.revision)
+        rows, fingerprint = load_from_hub(source.path, source.name, split_name, source.revision)
     except Exception as error:  # hub errors are many; each ends in one message with the remedy
-        raise ValueError(explain_hub_failure(source, split_name, _root_cause(error))) from error
+        raise ValueError(explain_hub_failure(source, split_name, root_cause(error))) from error
+    require_columns(f"{source.describe()} ({source.language})", rows.column_names, columns)
+    tables = rows.select_columns(used_columns(columns)).with_format("arrow")
+
+    def read() -> Iterator[RawRow]:
+        position = 0
+        for table in tables.iter(_BATCH):
+            for row in table_rows(table):
+                yield raw_row(row, position, columns)
+                position += 1
+
+    return RawSplit(cache_key(__name__, fingerprint, columns), read)
 
 
-def _require_columns(source: SummarizationSource, rows: datasets.Dataset) -> None:
-    names = column_names(source)
-    wanted = {"article": names.article, "summary": names.summary, "id": names.id, "split": names.split}
-    for role, name in wanted.items():
-        if name is not None and name not in rows.column_names:
-            raise ValueError(
-                f"Source {source.describe()!r} ({source.language}) has no column {name!r} for the {role}. "
-                f"It has: {', '.join(rows.column_names)}. Set `columns.{role}`."
-            )
+def _split_names(source: SummarizationSource) -> list[str]:
+    return [name for name in (source.splits.train, source.splits.validation, source.splits.test) if name]
 
 
 def _is_local(path: str) -> bool:
     """Whether it names files rather than a data set on the hub."""
-    return bool(_local_suffix(path)) or Path(path).exists()
-
-
-def _local_suffix(path: str) -> str:
-    suffix = Path(path).suffix.lower()
-    return suffix if suffix in _LOCAL_SUFFIXES else ""
-
-
-def _root_cause(error: BaseException) -> str:
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+    return Path(path).suffix.lower() in TABLE_SUFFIXES or Path(path).exists()

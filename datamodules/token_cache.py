@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
-import os
-import shutil
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,17 +12,20 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+import tokenizers
 from rich.progress import track
 from transformers import PreTrainedTokenizerBase
 
+from datamodules.cache import CONTENTS, cached_folder, damage
+from datamodules.code_fingerprint import cache_key
 from datamodules.corpus_sources import CorpusSource, fingerprint_texts, read_documents
-from datamodules.validation import article_key, has_letter
+from datamodules.validation import article_key, has_letter, is_utf8
 
 RECORD = "record.json"
 SPLITS = ("train", "validation")
 # The texts explain the reasons in the report.
 REASONS = {
-    "unreadable": "the line is no valid record, or not UTF-8",
+    "unreadable": "the line is no valid record, or not UTF-8, or holds NUL",
     "empty": "the document is blank",
     "not_text": "the document is no text, or holds no letter",
     "duplicate": "the same document stands earlier in the source",
@@ -88,21 +88,29 @@ def encode_corpus(
     Raises:
         ValueError: If the source cannot be read, or is a folder of tokens of another language or tokenizer.
     """
-    if (Path(source.path) / RECORD).is_file():
-        return _open(Path(source.path), source, tokenizer_fingerprint)
-    name = _digest(fingerprint_texts(source), source.column, tokenizer_fingerprint, hold_out)
-    folder = cache / f"{source.language}-{Path(source.path).name.split('.')[0]}-{name}"
-    if not (folder / RECORD).is_file():
-        partial = folder.with_name(f"{folder.name}.partial-{os.getpid()}")
-        partial.mkdir(parents=True, exist_ok=True)
-        try:
-            record = _encode(source, tokenizer, hold_out, partial)
-            record |= {"tokenizer": tokenizer_fingerprint, "fingerprint": name}
-            (partial / RECORD).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-            shutil.rmtree(folder, ignore_errors=True)
-            partial.rename(folder)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+    if any((Path(source.path) / name).is_file() for name in (RECORD, CONTENTS)):
+        return _open_given(source, tokenizer_fingerprint)
+    name = cache_key(__name__, fingerprint_texts(source), source.column, tokenizer_fingerprint, hold_out)
+    stem = Path(source.path).name.split(".")[0]
+
+    def make(folder: Path) -> None:
+        record = _encode(source, tokenizer, hold_out, folder)
+        record |= {"tokenizer": tokenizer_fingerprint, "fingerprint": name}
+        (folder / RECORD).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+    # The version is no part of the fingerprint: a run may go on with another one.
+    folder = cache / f"{source.language}-{stem}-{name}-tokenizers-{tokenizers.__version__}"
+    return _open(cached_folder(folder, make), source, tokenizer_fingerprint)
+
+
+def _open_given(source: CorpusSource, tokenizer_fingerprint: str) -> EncodedCorpus:
+    folder = Path(source.path)
+    found = damage(folder)
+    if found:
+        raise ValueError(
+            f"The tokens in {source.path!r} are damaged ({found}). Copy the folder again, or name the texts in "
+            "data.sources instead."
+        )
     return _open(folder, source, tokenizer_fingerprint)
 
 
@@ -158,17 +166,10 @@ def _usable(source: CorpusSource, found: Counter[str]) -> Iterator[tuple[str, in
 def _judge(document: Any) -> str:
     if document is None:
         return "unreadable"
+    if isinstance(document, str) and not document.strip():
+        return "empty"
     if not isinstance(document, str):
         return "not_text"
-    if not document.strip():
-        return "empty"
+    if not is_utf8(document):
+        return "unreadable"
     return "" if has_letter(document) else "not_text"
-
-
-def _digest(*parts: object) -> str:
-    """A cache name over the arguments and the code that encodes."""
-    digest = hashlib.sha256()
-    for name in ("corpus_sources.py", "token_cache.py", "validation.py"):
-        digest.update((Path(__file__).parent / name).read_bytes())
-    digest.update(repr(parts).encode())
-    return digest.hexdigest()[:16]

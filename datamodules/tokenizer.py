@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from tokenizers import decoders, models
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from metrics.pretrained import OwnCodeError, load_pretrained
+
 # Far below any piece's log-probability, so that no segmentation uses such a piece.
 _NEVER = -1000.0
 # mT5's sentinels are ordinary pieces to its tokenizer, with SentencePiece's word mark in front.
@@ -33,8 +35,10 @@ def load_tokenizer(path: str, revision: str | None = None) -> PreTrainedTokenize
         ValueError: If there is no such tokenizer, or it is no SentencePiece unigram model with `</s>` and padding.
     """
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path, revision=revision, split_special_tokens=True)
+        tokenizer = load_pretrained(AutoTokenizer, path, revision=revision, split_special_tokens=True)
         model = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
+    except OwnCodeError:
+        raise
     except (OSError, ValueError, KeyError, AttributeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(

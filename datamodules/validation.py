@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,13 +10,14 @@ from typing import Any
 import numpy as np
 import xxhash
 
-from datamodules.sources import Columns
+from metrics.words import nfc
 
 # The order is the order of the checks; the texts explain the reasons in the report.
 REASONS = {
     "unreadable": "the line is no valid record",
     "unknown_split": "the split column names none of the configured splits",
     "not_text": "article or summary is no text, or holds no letter",
+    "not_utf8": "article or summary holds NUL or bytes that are no UTF-8 text",
     "empty_article": "the article is missing or blank",
     "empty_summary": "the summary is missing or blank",
     "summary_longer": "the summary is longer than its article",
@@ -26,6 +26,7 @@ REASONS = {
     "target_too_long": "the summary exceeds max_target_tokens (truncate_targets: drop)",
 }
 _LETTER = re.compile(r"[^\W\d_]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _SPACE = re.compile(r"\s+")
 
 
@@ -42,7 +43,11 @@ def audit_row(article: Any, summary: Any) -> str:
     for value, reason in ((article, "empty_article"), (summary, "empty_summary")):
         if value is None or (isinstance(value, str) and not value.strip()):
             return reason
-    if not all(isinstance(value, str) and has_letter(value) for value in (article, summary)):
+    if not all(isinstance(value, str) for value in (article, summary)):
+        return "not_text"
+    if not (is_utf8(article) and is_utf8(summary)):
+        return "not_utf8"
+    if not (has_letter(article) and has_letter(summary)):
         return "not_text"
     return "summary_longer" if len(summary.strip()) > len(article.strip()) else ""
 
@@ -52,38 +57,41 @@ def has_letter(text: str) -> bool:
     return bool(_LETTER.search(text))
 
 
+def is_utf8(text: str) -> bool:
+    """Whether a text is free of NUL, which UTF-16 and binary files are full of, and of lone surrogates.
+
+    Lone surrogates stand for bytes that are no UTF-8. Other control characters may stay: the tokenizer drops them.
+    """
+    return "\0" not in text and not _SURROGATE.search(text)
+
+
 def article_key(article: str) -> int:
     """Signed 64-bit hash of an article; equal for texts that differ only in case, spacing or Unicode form."""
-    text = unicodedata.normalize("NFC", article).casefold()
+    text = nfc(article).casefold()
     text = text.replace("i\u0307", "i").replace("ı", "i")  # İ and I are capitals of i and ı in Turkish, not elsewhere
     text = _SPACE.sub(" ", text).strip()
     return xxhash.xxh64_intdigest(text.encode()) - 2**63
 
 
-def audit_batch(
-    rows: Mapping[str, Sequence[Any]], indices: Sequence[int], columns: Columns, known_splits: Sequence[str]
-) -> dict[str, list[Any]]:
-    """Brings raw rows to one form and judges each by itself; for `datasets.Dataset.map`.
+def audit_batch(rows: Mapping[str, Sequence[Any]], known_splits: Sequence[str] | None) -> dict[str, list[Any]]:
+    """Judges each row by itself; for `datasets.Dataset.map`.
 
     Args:
-        rows: A batch of raw rows by column.
-        indices: Their positions in the split.
-        columns: The names of the raw columns.
-        known_splits: The legal values of the split column.
+        rows: A batch of rows by column, as `raw_row` makes them.
+        known_splits: The legal values of the split column; None where the corpus has no such column.
 
     Returns:
         Columns `id`, `article`, `summary` (text, "" for an unusable row), `problem` (see `audit_row`) and `key`.
     """
-    articles, summaries = rows[columns.article], rows[columns.summary]
+    articles, summaries = rows["article"], rows["summary"]
     problems = [audit_row(*pair) for pair in zip(articles, summaries, strict=True)]
-    if columns.split:
-        pairs = zip(rows[columns.split], problems, strict=True)
+    if known_splits is not None:
+        pairs = zip(rows["split"], problems, strict=True)
         problems = ["unknown_split" if value not in known_splits else problem for value, problem in pairs]
-    if "reading_problem" in rows:
-        problems = [known or found for known, found in zip(rows["reading_problem"], problems, strict=True)]
+    problems = [known or found for known, found in zip(rows["reading_problem"], problems, strict=True)]
     usable = [not problem for problem in problems]
     return {
-        "id": [str(value) for value in (rows[columns.id] if columns.id else indices)],
+        "id": list(rows["id"]),
         "article": [text if good else "" for text, good in zip(articles, usable, strict=True)],
         "summary": [text if good else "" for text, good in zip(summaries, usable, strict=True)],
         "problem": problems,

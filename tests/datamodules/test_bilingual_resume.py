@@ -12,6 +12,7 @@ def one_of(devices, **attributes):
         "world_size": devices,
         "global_rank": 0,
         "accumulate_grad_batches": 1,
+        "num_training_batches": float("inf"),
         "_accelerator_connector": connector,
     }
     return SimpleNamespace(**options, **attributes)
@@ -22,7 +23,8 @@ def save_after():
     """Iterates the training rows and returns the state after some batches of an epoch, as a checkpoint holds it."""
 
     def save(data, batches, epoch=0):
-        progress = SimpleNamespace(current=SimpleNamespace(ready=batches))
+        current = SimpleNamespace(ready=batches, processed=batches)
+        progress = SimpleNamespace(current=current, is_last_batch=False)
         loop = SimpleNamespace(epoch_loop=SimpleNamespace(batch_progress=progress))
         data.trainer = one_of(1, fit_loop=loop)
         data.train_dataloader().sampler.set_epoch(epoch)

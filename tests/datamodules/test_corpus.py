@@ -34,10 +34,13 @@ def make_data(tmp_path, random_mt5, tiny_tokenizer, monkeypatch):
 
 def trainer(devices: int = 1, rank: int = 0, taken: int = 0):
     """What a data module sees of one."""
-    progress = SimpleNamespace(current=SimpleNamespace(ready=taken))
+    current = SimpleNamespace(ready=taken, processed=taken)
+    progress = SimpleNamespace(current=current, is_last_batch=False)
     return SimpleNamespace(
         world_size=devices,
         global_rank=rank,
+        accumulate_grad_batches=1,
+        num_training_batches=10**9,
         _accelerator_connector=SimpleNamespace(use_distributed_sampler=False),
         fit_loop=SimpleNamespace(epoch_loop=SimpleNamespace(batch_progress=progress)),
     )

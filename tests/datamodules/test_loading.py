@@ -16,6 +16,7 @@ from datamodules.collate import SummarizationCollator
 from datamodules.loading import EncodedRows, build_loader, label_counts
 from datamodules.packed_batch import PackedBatch
 from datamodules.sampling import Share
+from datamodules.storage import explain_storage_failure
 
 ROOT = Path(__file__).parents[2]
 BATCH = {
@@ -73,6 +74,17 @@ def test_batch_comes_to_the_gpu_from_pinned_memory():
     assert_equal(
         {name: value.cpu() if isinstance(value, torch.Tensor) else value for name, value in moved.items()}, BATCH
     )
+
+
+def test_full_shared_memory_ends_the_run_instead_of_stopping_it_for_ever(rows, tiny_tokenizer, monkeypatch):
+    def share(tensor):
+        raise RuntimeError("unable to allocate shared memory(shm) for file </torch_7>: No space left on device (28)")
+
+    monkeypatch.setattr(torch.Tensor, "share_memory_", share)
+    collator = SummarizationCollator(0, tiny_tokenizer.eos_token_id, ["tr", "it"], rows=2)
+    with pytest.raises(RuntimeError) as caught:
+        next(iter(build_loader(EncodedRows(rows, texts=False), [Share([0, 30], 4.0)], collator, 1, seed=0)))
+    assert "Set data.num_workers to 0" in explain_storage_failure(caught.value)
 
 
 @given(sizes=st.lists(st.integers(0, 20), min_size=1, max_size=6), dtype=st.sampled_from([torch.int8, torch.float32]))

@@ -1,10 +1,9 @@
 import json
-from pathlib import Path
 
 import pytest
 from corpora import pair, write_jsonl, write_table
 
-from datamodules.local_files import fingerprint_files, read_rows
+from datamodules.local_files import fingerprint_file, read_rows
 from datamodules.sources import Columns
 
 OWN = Columns(id="id", split="split")
@@ -121,17 +120,16 @@ def test_file_in_another_encoding_is_named(tmp_path, suffix):
         read(path, Columns())
 
 
-def test_fingerprint_follows_content_kind_and_columns_but_not_the_place(tmp_path):
-    def fingerprint(name: str, content: str, extra: str = "") -> str:
+def test_fingerprint_follows_content_and_kind_but_not_the_place(tmp_path):
+    def fingerprint(name: str, content: str) -> str:
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(content)
-        return fingerprint_files([Path(path)], extra)
+        return fingerprint_file(path)
 
     first = fingerprint("a.csv", "text")
     assert fingerprint("elsewhere/b.csv", "text") == first
-    others = [fingerprint("a.csv", "texts"), fingerprint("a.tsv", "text"), fingerprint("a.csv", "text", "columns")]
-    assert len({first, *others}) == 4
+    assert len({first, fingerprint("a.csv", "texts"), fingerprint("a.tsv", "text")}) == 3
 
 
 def test_quotation_mark_that_is_never_closed_is_refused(tmp_path):

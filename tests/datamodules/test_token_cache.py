@@ -7,8 +7,9 @@ import pyarrow.parquet
 import pytest
 
 from datamodules import token_cache
+from datamodules.cache import CONTENTS
 from datamodules.corpus_sources import CorpusSource
-from datamodules.token_cache import encode_corpus
+from datamodules.token_cache import RECORD, encode_corpus
 from datamodules.tokenizer import tokenizer_fingerprint
 
 DOCUMENTS = [f"Belge {number}: vapur limandan geç ayrıldı." for number in range(40)]
@@ -111,6 +112,41 @@ def test_failure_leaves_no_half_of_a_cache(encode, tmp_path, monkeypatch):
             encode(file)
     assert list((tmp_path / "cache").iterdir()) == []
     assert encode(file).record["read"] == len(DOCUMENTS)
+
+
+@pytest.mark.parametrize("name", ["train.bin", "validation.bin", RECORD, CONTENTS])
+@pytest.mark.parametrize("harm", [bytes.upper, lambda content: content[:9], lambda content: b"", None])
+def test_damaged_tokens_are_made_anew(encode, tmp_path, caplog, name, harm):
+    file = write(tmp_path / "texts.txt", DOCUMENTS)
+    first = encode(file)
+    tokens = {split: first.split(split).tokens.tolist() for split in ("train", "validation")}
+    damaged = first.folder / name
+    if harm is None:
+        damaged.unlink()
+    else:
+        damaged.write_bytes(harm(damaged.read_bytes()))
+    again = encode(file)
+    assert {split: again.split(split).tokens.tolist() for split in tokens} == tokens
+    assert again.record == first.record
+    assert ["made anew" in line for line in caplog.messages] == [True]
+
+
+@pytest.mark.parametrize("name", ["train.bin", RECORD, CONTENTS])
+def test_damaged_tokens_without_their_texts_are_refused(encode, tmp_path, name):
+    folder = encode(write(tmp_path / "texts.txt", DOCUMENTS)).folder
+    (folder / name).unlink()
+    with pytest.raises(
+        ValueError, match=rf"The tokens in '{folder}' are damaged \(.*{name}.*\)\. Copy the folder again"
+    ):
+        encode(folder)
+
+
+def test_bad_cells_of_parquet_are_left_out_and_counted(encode, tmp_path):
+    cells = [*(one.encode() for one in DOCUMENTS), b"A\xff kar", b"kar\0", None]
+    pa.parquet.write_table(pa.table({"text": pa.array(cells, pa.binary()).view(pa.string())}), tmp_path / "a.parquet")
+    record = encode(tmp_path / "a.parquet").record
+    assert record["problems"] == {"unreadable": 3}
+    assert record["read"] == len(DOCUMENTS) + 3
 
 
 def test_folder_of_tokens_is_a_source_for_its_language_and_tokenizer_only(encode, tmp_path):

@@ -3,7 +3,6 @@ import unicodedata
 import numpy as np
 import pytest
 
-from datamodules.sources import Columns
 from datamodules.validation import REASONS, article_key, audit_batch, audit_row, count_problems, mark_duplicates
 
 ARTICLE = "Vapur bu sabah limandan geç kalktı."
@@ -27,6 +26,13 @@ ARTICLE = "Vapur bu sabah limandan geç kalktı."
         (ARTICLE, "12.3_4!", "not_text"),
         ("...", "a", "not_text"),
         (ARTICLE, ARTICLE + "!", "summary_longer"),
+        ("\0" + ARTICLE, "Vapur.", "not_utf8"),
+        (ARTICLE, "Va\0pur.", "not_utf8"),
+        ("".join(f"{one}\0" for one in ARTICLE), "Vapur.", "not_utf8"),
+        (ARTICLE + "\udcfe", "Vapur.", "not_utf8"),
+        (ARTICLE, "Vapur \ud83d.", "not_utf8"),
+        ("\0", "\0", "not_utf8"),
+        (ARTICLE + "\x01\x1b\x7f\ufeff\U0001f600", "Vapur\x02.", ""),
     ],
 )
 def test_row_is_judged_by_itself(article, summary, reason):
@@ -56,37 +62,30 @@ def test_key_tells_articles_apart_and_fits_int64():
     assert min(keys) < 0 < max(keys)
 
 
-def test_batch_brings_raw_rows_to_one_form():
-    rows = {"metin": [ARTICLE, None, ARTICLE], "özet": ["Vapur.", "x", 5], "no": [7, 8, 9]}
-    audited = audit_batch(rows, [0, 1, 2], Columns("metin", "özet", id="no"), ())
+def rows(*raw):
+    return {name: [row.get(name) for row in raw] for name in ("id", "split", "article", "summary", "reading_problem")}
+
+
+def test_unusable_row_keeps_its_id_alone():
+    good = {"id": "7", "article": ARTICLE, "summary": "Vapur."}
+    audited = audit_batch(rows(good, {"id": "8", "summary": "x"}), None)
     assert audited == {
-        "id": ["7", "8", "9"],
-        "article": [ARTICLE, "", ""],
-        "summary": ["Vapur.", "", ""],
-        "problem": ["", "empty_article", "not_text"],
-        "key": [article_key(ARTICLE), 0, 0],
+        "id": ["7", "8"],
+        "article": [ARTICLE, ""],
+        "summary": ["Vapur.", ""],
+        "problem": ["", "empty_article"],
+        "key": [article_key(ARTICLE), 0],
     }
-
-
-def test_rows_without_an_id_are_named_by_position():
-    rows = {"article": [ARTICLE] * 2, "summary": ["Vapur."] * 2}
-    assert audit_batch(rows, [40, 41], Columns(), ())["id"] == ["40", "41"]
 
 
 def test_problem_found_while_reading_comes_first_then_the_split():
-    rows = {
-        "article": [ARTICLE, None, None, ARTICLE],
-        "summary": ["Vapur.", None, None, "Vapur."],
-        "split": ["trian", "trian", None, "train"],
-        "reading_problem": [None, None, "unreadable", None],
-    }
-    audited = audit_batch(rows, range(4), Columns(split="split"), ("train",))
-    assert audited["problem"] == ["unknown_split", "unknown_split", "unreadable", ""]
-
-
-def test_column_that_happens_to_be_called_problem_decides_nothing():
-    rows = {"article": [ARTICLE], "summary": ["Vapur."], "problem": ["of the harbour"]}
-    assert audit_batch(rows, [0], Columns(), ())["problem"] == [""]
+    raw = rows(
+        {"article": ARTICLE, "summary": "Vapur.", "split": "trian"},
+        {"split": "trian"},
+        {"reading_problem": "unreadable"},
+        {"article": ARTICLE, "summary": "Vapur.", "split": "train"},
+    )
+    assert audit_batch(raw, ["train"])["problem"] == ["unknown_split", "unknown_split", "unreadable", ""]
 
 
 def mark(keys, problems, judges=()):
