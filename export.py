@@ -13,8 +13,8 @@ from typing import Any
 from datamodules.example_articles import validation_articles
 from datamodules.vocabulary_report import read_texts
 from lightning_modules.checkpoint_model import Checkpoint, read_checkpoint
-from lightning_modules.checkpointing import checkpoint_of_run
 from lightning_modules.export import FORMATS, Form, export, push, require_exportable
+from lightning_modules.run_checkpoints import checkpoint_of_run
 from lightning_modules.run_settings import configuration_of
 from reports.card_metadata import is_hub_id
 from reports.card_record import CardRecord, read_run_files

@@ -1,46 +1,52 @@
-"""One folder for each run: where a run writes, and which run a checkpoint continues."""
+"""One folder for each run: where it writes."""
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import tempfile
 from datetime import datetime
 from pathlib import Path
 
 from jsonargparse import Namespace
 
-from lightning_modules.checkpointing import find_checkpoint
+from callbacks.run_choice import Settings, choose_checkpoint
+from lightning_modules.run_checkpoints import RUN_NAME
 
 DEFAULT_ROOT = "runs"
-# Processes that Lightning starts for further devices inherit it, so that all of them write to one folder.
-_ENVIRONMENT_KEY = "OZET_RUN_FOLDER"
+# Processes that Lightning starts for further devices inherit them, so that all do what the first has decided.
+_FOLDER_KEY, _CHECKPOINT_KEY = "OZET_RUN_FOLDER", "OZET_CHECKPOINT"
 
 
-def place_run(config: Namespace, subcommand: str) -> Path:
+def place_run(config: Namespace, subcommand: str, settings: Settings = dict) -> Path:
     """Chooses the run's folder and points trainer, loggers and checkpoints at it.
 
     A new run gets `<trainer.default_root_dir>/<date-time>`. A run with a `ckpt_path` writes into the folder of the run
-    that the checkpoint belongs to. `last` and `best` are looked up in the newest run under `default_root_dir`.
+    that the checkpoint belongs to; `run_choice.choose_checkpoint` says which. A dev run (`trainer.fast_dev_run`) writes
+    into a folder that is removed when the process ends.
 
     `validate`, `test` and `predict` log into a folder of their own in that of the run, so that its curves stay its own.
 
     Args:
         config: A subcommand's configuration; changed in place.
         subcommand: `fit`, `validate`, `test` or `predict`.
+        settings: Gives the configuration, resolved, to be compared with that of earlier runs.
 
     Returns:
         The folder.
 
     Raises:
-        ValueError: If the checkpoint does not exist.
+        ValueError: If the checkpoint does not exist or cannot be used, or the folder cannot be written.
+        FinishedRun: If nothing is left to train, see `choose_checkpoint`.
     """
-    root = Path(config.trainer.default_root_dir or DEFAULT_ROOT)
-    checkpoint = resolve_checkpoint(root, config.get("ckpt_path"))
-    if checkpoint is not None:
-        config.ckpt_path = str(checkpoint)
-    if checkpoint is not None and checkpoint.parent.name == "checkpoints":
-        folder = checkpoint.parent.parent
-    else:
-        folder = _folder_of_all_devices(root)
+    if int(os.environ.get("LOCAL_RANK", 0)) == 0 or _FOLDER_KEY not in os.environ:
+        root = Path(config.trainer.default_root_dir or DEFAULT_ROOT)
+        chosen = choose_checkpoint(root, config.get("ckpt_path"), subcommand, settings)
+        os.environ[_FOLDER_KEY] = str(_folder(root, chosen, bool(config.trainer.get("fast_dev_run"))))
+        os.environ[_CHECKPOINT_KEY] = str(chosen or "")
+    folder = Path(os.environ[_FOLDER_KEY])
+    config.ckpt_path = os.environ[_CHECKPOINT_KEY] or None
     config.trainer.default_root_dir = str(folder)
     for logger in _configured(config.trainer.get("logger")):
         if logger.init_args.get("save_dir") in (None, "."):
@@ -51,34 +57,40 @@ def place_run(config: Namespace, subcommand: str) -> Path:
     return folder
 
 
-def resolve_checkpoint(root: Path, path: str | None) -> Path | None:
-    """The file that `ckpt_path` means.
+def require_writable(folder: Path, remedy: str) -> None:
+    """Makes a folder and tries to write into it.
 
     Raises:
-        ValueError: If there is no such file.
+        ValueError: If that fails; ends in the remedy.
     """
-    if path is None:
-        return None
-    if path in ("last", "best"):
-        return find_checkpoint(root, path)
-    if not Path(path).is_file():
-        raise ValueError(f"No checkpoint file {path!r}; give a .ckpt file, `last` or `best`.")
-    return Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ValueError(f"Cannot write to {str(folder)!r} ({error.strerror}). {remedy}") from error
 
 
-def _folder_of_all_devices(root: Path) -> Path:
-    if int(os.environ.get("LOCAL_RANK", 0)) == 0 or _ENVIRONMENT_KEY not in os.environ:
-        os.environ[_ENVIRONMENT_KEY] = str(_new_folder(root))
-    return Path(os.environ[_ENVIRONMENT_KEY])
+def _folder(root: Path, checkpoint: Path | None, dev_run: bool) -> Path:
+    if checkpoint is not None and checkpoint.parent.name == "checkpoints" and not dev_run:
+        folder = checkpoint.parent.parent
+        require_writable(folder, "Copy the run to a folder that can be written, and give the copy as ckpt_path.")
+        return folder
+    require_writable(root, "Give a folder that can be written as --trainer.default_root_dir.")
+    if not dev_run:
+        return _new_folder(root)
+    folder = Path(tempfile.mkdtemp(prefix=".dev-run-", dir=root))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def _new_folder(root: Path) -> Path:
     """Makes a folder that no other run has, not even one that starts at the same moment."""
-    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+    stamp = datetime.now().strftime(RUN_NAME)
     folder, count = root / stamp, 1
     while True:
         try:
-            folder.mkdir(parents=True)
+            folder.mkdir()
             return folder
         except FileExistsError:
             count += 1

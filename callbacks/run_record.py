@@ -9,9 +9,14 @@ from typing import Any
 
 import lightning as L
 import yaml
-from lightning.pytorch.cli import SaveConfigCallback
+from jsonargparse import Namespace
+from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
 
+from callbacks.configuration_differences import differences, flatten
 from callbacks.environment import describe_environment
+from callbacks.run_choice import FINISHED, limits
+from lightning_modules.run_settings import CONFIGURATION
+from reports.atomic_write import write_text
 
 # Settings of the command itself, not of the run: they differ in every resume.
 _NOT_COMPARED = ("ckpt_path", "trainer.default_root_dir", "trainer.callbacks", "trainer.logger")
@@ -34,7 +39,12 @@ class RunRecord(SaveConfigCallback):
     def save_config(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Logs the configuration; the file is written by `on_fit_start`, when a resume's step is known."""
         for logger in trainer.loggers:
-            logger.log_hyperparams(_flatten(self._resolved()))
+            logger.log_hyperparams(flatten(self._resolved()))
+
+    def begin(self, folder: Path) -> None:
+        """Writes the configuration of a new run, before anything that takes time, so that a killed run has it, too."""
+        if not (folder / CONFIGURATION).exists():
+            write_text(folder / CONFIGURATION, self._text)
 
     def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         """Remembers the step, which the trainer takes over only after `on_fit_start`."""
@@ -46,13 +56,13 @@ class RunRecord(SaveConfigCallback):
             return
         folder = Path(trainer.default_root_dir)
         folder.mkdir(parents=True, exist_ok=True)
-        suffix = f"-resumed-at-{self._resumed_at}" if (folder / "config.yaml").exists() else ""
+        suffix = f"-resumed-at-{self._resumed_at}" if (folder / "environment.json").exists() else ""
         (folder / f"config{suffix}.yaml").write_text(self._text, encoding="utf-8")
         environment = describe_environment() | {"seed": self.config.get("seed_everything"), **_fingerprints(trainer)}
         text = json.dumps(environment, indent=2, ensure_ascii=False) + "\n"
         (folder / f"environment{suffix}.json").write_text(text, encoding="utf-8")
         for logger in trainer.loggers:
-            logger.log_hyperparams(_flatten({"environment": environment}))
+            logger.log_hyperparams(flatten({"environment": environment}))
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Shows what differs from the checkpoint."""
@@ -61,25 +71,36 @@ class RunRecord(SaveConfigCallback):
                 print(f"Resumed with another setting: {line}", flush=True)
         self._differences = []
 
+    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Writes down the limits that training has reached: nothing is left to do until they are raised."""
+        if trainer.is_global_zero:
+            text = yaml.safe_dump(limits(self._resolved()["trainer"]), sort_keys=False)
+            write_text(Path(trainer.default_root_dir) / FINISHED, text)
+
     def state_dict(self) -> dict[str, Any]:
         """The configuration as text."""
         return {"config": self._text}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Compares the checkpoint's configuration with today's."""
-        saved, now = _flatten(yaml.safe_load(state_dict["config"])), _flatten(self._resolved())
+        found = differences(yaml.safe_load(state_dict["config"]), self._resolved())
         self._differences = [
-            f"{key}: the checkpoint has {saved.get(key)!r}, {now.get(key)!r} is used"
-            for key in sorted(saved.keys() | now.keys())
-            if saved.get(key) != now.get(key) and not key.startswith(_NOT_COMPARED)
+            f"{name}: the checkpoint has {saved!r}, {now!r} is used"
+            for name, (saved, now) in found.items()
+            if not name.startswith(_NOT_COMPARED)
         ]
 
     @cached_property  # writing it takes as long as saving a small model
     def _text(self) -> str:
-        return self.parser.dump(self.config, skip_none=False, skip_link_targets=False)
+        return resolved(self.parser, self.config)
 
     def _resolved(self) -> dict[str, Any]:
         return yaml.safe_load(self._text)
+
+
+def resolved(parser: LightningArgumentParser, config: Namespace) -> str:
+    """A configuration as YAML, with the settings that are linked or left at their defaults."""
+    return parser.dump(config, skip_none=False, skip_link_targets=False)
 
 
 def _fingerprints(trainer: L.Trainer) -> dict[str, Any]:
@@ -88,16 +109,3 @@ def _fingerprints(trainer: L.Trainer) -> dict[str, Any]:
     splits = report.splits if report is not None else []
     data = {f"{one.source} {one.language} {one.split}": one.fingerprint for one in splits}
     return {"data": data, "base": getattr(trainer.lightning_module, "base_identity", None)}
-
-
-def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
-    if isinstance(value, dict) and value:
-        children = value.items()
-    elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
-        children = ((str(index), item) for index, item in enumerate(value))  # type: ignore[assignment]
-    else:
-        return {prefix: value}
-    flat: dict[str, Any] = {}
-    for key, child in children:
-        flat |= _flatten(child, f"{prefix}.{key}" if prefix else str(key))
-    return flat

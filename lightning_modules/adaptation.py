@@ -12,11 +12,12 @@ import torch
 from huggingface_hub import snapshot_download
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from peft import LoraConfig, PeftModel, get_peft_model
-from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoModelForSeq2SeqLM, GenerationConfig, PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from lightning_modules.error_reason import reason
+from lightning_modules.finite_weights import require_finite, stored_weights
 from lightning_modules.initialization import initialize, lacks_weights
 from lightning_modules.quantization import (  # noqa: F401  (other modules import these from here)
     ParameterCount,
@@ -25,6 +26,7 @@ from lightning_modules.quantization import (  # noqa: F401  (other modules impor
     count_parameters,
     prepare_bitsandbytes,
 )
+from metrics.pretrained import OwnCodeError, load_pretrained
 
 Adaptation = Literal["full", "lora", "dora", "qlora"]
 
@@ -131,13 +133,15 @@ def load_base(
         else:
             path = base
         try:
-            model = AutoModelForSeq2SeqLM.from_pretrained(path, revision=revision, **options)
-        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            model = load_pretrained(AutoModelForSeq2SeqLM, path, revision=revision, **options)
+        except OwnCodeError:
+            raise
+        except Exception as error:  # a damaged or foreign file may raise anything
             raise ValueError(
-                f"Cannot load model.base {base!r} (revision {revision or 'main'!r}): {reason} It must be a folder with "
-                "config.json and safetensors, or the hub id of an mT5, such as google/mt5-small."
+                f"Cannot load model.base {base!r} (revision {revision or 'main'!r}): {reason(error)}. It must "
+                "be a folder with config.json and safetensors, or the hub id of an mT5, such as google/mt5-small."
             ) from error
+        require_finite(stored_weights(path, revision), f"model.base {base!r}")
     # transformers 5 claims that mT5's head is tied; any later resize or tie would overwrite it with the embeddings.
     model.config.tie_word_embeddings = False
     # `generate` fills what its settings leave open from the base's own, such as an n-gram ban or a forced first token.

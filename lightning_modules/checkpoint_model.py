@@ -12,10 +12,11 @@ from transformers import AutoConfig, PreTrainedModel
 
 from datamodules.pieces import KEPT_KEY
 from lightning_modules.adaptation import adapt, frozen_dtype
-from lightning_modules.checkpointing import BASE_KEY, CONFIG_KEY, OzetCheckpointIO, load_trainable_state
+from lightning_modules.checkpointing import BASE_KEY, CONFIG_KEY, load_trainable_state
 from lightning_modules.initialization import untied_model
 from lightning_modules.quantization import cast_weights
 from lightning_modules.recorded_base import RecordedBase
+from lightning_modules.run_checkpoints import load_usable
 from lightning_modules.run_settings import RunSettings, settings_of
 
 
@@ -57,7 +58,7 @@ def read_checkpoint(file: Path) -> Checkpoint:
     Raises:
         ValueError: If it is missing, damaged, of another program, or says not how it was trained.
     """
-    content = OzetCheckpointIO().load_checkpoint(file)
+    content = load_usable(file)
     if not content.get(BASE_KEY):
         raise ValueError(f"{str(file)!r} is no checkpoint of ozet: it does not say which base it belongs to.")
     kept = content.get(KEPT_KEY)

@@ -16,17 +16,22 @@ from ctranslate2.converters import TransformersConverter
 from torch import nn
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
+from metrics.pretrained import load_pretrained
+
 MODEL = "model.bin"
 # Our names of the formats of weights; arithmetic between them is fp32.
 QUANTIZATIONS = {"int8": "int8", "fp32": "float32"}
 
 
 class _Converter(TransformersConverter):
-    def load_model(self, *arguments: Any, **options: Any) -> Any:
-        model = super().load_model(*arguments, **options)
+    def load_model(self, model_class: Any, name: str, **options: Any) -> Any:
+        model = load_pretrained(model_class, name, **options)
         # transformers 5 says otherwise of every mT5; the converter would scale the logits as T5's tied head needs it.
         model.config.tie_word_embeddings = False
         return model
+
+    def load_tokenizer(self, tokenizer_class: Any, name: str, **options: Any) -> Any:
+        return load_pretrained(tokenizer_class, name, **options)
 
 
 def convert(folder: Path, output: Path, dtype: str) -> None:

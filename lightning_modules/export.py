@@ -28,6 +28,7 @@ from lightning_modules.model_folder import write_model
 from lightning_modules.portable_tokenizer import save_portable
 from lightning_modules.trained_model import load_trained
 from lightning_modules.verification import Exported, Verification, verify
+from metrics.pretrained import load_pretrained
 
 FORMATS = {"transformers": ("bf16", "fp32"), "ctranslate2": ("int8", "fp32")}
 FOUR_BIT = ("nf4", "fp4", "4bit", "int4")
@@ -176,13 +177,13 @@ def push(folder: Path, repository: str) -> str:
 
 def open_as_others(folder: Path, form: Form, kept: torch.Tensor | None = None) -> Exported:
     """Loads a folder, in fp32, with nothing but transformers, peft or CTranslate2."""
-    tokenizer, settings = AutoTokenizer.from_pretrained(folder), GenerationConfig.from_pretrained(folder)
+    tokenizer, settings = load_pretrained(AutoTokenizer, folder), load_pretrained(GenerationConfig, folder)
     if form.format == "ctranslate2":
         from lightning_modules.ctranslate2_format import CTranslate2Model
 
         return Exported(CTranslate2Model(folder, tokenizer), tokenizer, settings)
     loader: Any = AutoPeftModelForSeq2SeqLM if form.adapter_only else AutoModelForSeq2SeqLM
-    return Exported(loader.from_pretrained(str(folder), dtype=torch.float32).eval(), tokenizer, settings, kept)
+    return Exported(load_pretrained(loader, str(folder), dtype=torch.float32).eval(), tokenizer, settings, kept)
 
 
 def _write_ctranslate2(checkpoint: Checkpoint, folder: Path, weights: str) -> None:

@@ -11,16 +11,18 @@ from typing import Any
 
 import torch
 from peft import PeftConfig, PeftModel
-from safetensors import SafetensorError
 from transformers import AutoModelForSeq2SeqLM, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from datamodules.pieces import KEPT_KEY, RECORD
 from datamodules.tokenizer import load_tokenizer
 from lightning_modules.adaptation import Adaptation
+from lightning_modules.error_reason import reason
+from lightning_modules.finite_weights import require_finite, stored_weights
 from lightning_modules.generation import Generation
 from lightning_modules.quantization import Quantization, cast_weights
 from lightning_modules.recorded_base import RecordedBase
 from lightning_modules.run_settings import known
+from metrics.pretrained import OwnCodeError, load_adapter, load_pretrained
 
 ADAPTER = "adapter_config.json"
 OZET = "ozet.json"
@@ -76,7 +78,7 @@ def generation_of(folder: Path) -> Generation:
     """The settings of generation in a folder's `generation_config.json`; those of `Generation` that it leaves open."""
     if not (folder / "generation_config.json").is_file():
         return Generation()
-    config = GenerationConfig.from_pretrained(folder)
+    config = load_pretrained(GenerationConfig, folder)
     default = Generation()
     return Generation(
         max_new_tokens=config.max_new_tokens or default.max_new_tokens,
@@ -95,10 +97,12 @@ def model_of_folder(
         ValueError: If a file is missing or damaged.
     """
     try:
-        model = AutoModelForSeq2SeqLM.from_pretrained(folder, dtype=dtype or "auto")
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"Cannot load the model in {str(folder)!r}: {reason} Export it again.") from error
+        model = load_pretrained(AutoModelForSeq2SeqLM, folder, dtype=dtype or "auto")
+    except OwnCodeError:
+        raise
+    except Exception as error:  # a damaged or foreign file may raise anything
+        raise _unusable("model", folder, error) from error
+    require_finite(stored_weights(str(folder), None), f"the model in {str(folder)!r}")
     model.config.tie_word_embeddings = False  # transformers 5 claims otherwise of every mT5
     model.generation_config = GenerationConfig()
     return model, load_tokenizer(str(folder))
@@ -112,7 +116,7 @@ def model_of_adapter(
     Raises:
         ValueError: If the adapter is damaged, or its base missing or another.
     """
-    config = PeftConfig.from_pretrained(str(folder))
+    config = _adapter_config(folder)
     identity = dict(record.base) or {"name": config.base_model_name_or_path, "revision": config.revision}
     base = RecordedBase(identity, _kept_pieces(folder))
     quantization = known(Quantization, record.quantization)
@@ -122,10 +126,11 @@ def model_of_adapter(
     model = base.model(adaptation, quantization, trained_in, device)
     cast_weights(model, dtype or trained_in)
     try:
-        return PeftModel.from_pretrained(model, str(folder)), tokenizer
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"Cannot load the adapter in {str(folder)!r}: {reason} Export it again.") from error
+        adapted = load_adapter(PeftModel, model, folder)
+    except Exception as error:
+        raise _unusable("adapter", folder, error) from error
+    require_finite(stored_weights(str(folder), None), f"the adapter in {str(folder)!r}")
+    return adapted, tokenizer
 
 
 def model_of_ctranslate2(
@@ -156,6 +161,26 @@ def require_ctranslate2() -> None:
     """
     if importlib.util.find_spec("ctranslate2") is None:
         raise ValueError("CTranslate2 is not installed; `pip install ctranslate2`, or `pip install -e .[cpu]`.")
+
+
+def _adapter_config(folder: Path) -> PeftConfig:
+    refusal = (
+        f"{str(folder / ADAPTER)!r} is no adapter's configuration: it must name its base as base_model_name_or_path, "
+        "and a peft_type that the installed peft knows, such as LORA"
+    )
+    try:
+        config = load_pretrained(PeftConfig, folder)
+    except OwnCodeError:
+        raise
+    except Exception as error:  # a KeyError for an unknown type, others for JSON of another kind
+        raise ValueError(f"{refusal} ({reason(error)}).") from error
+    if config.peft_type is None or config.base_model_name_or_path is None:
+        raise ValueError(f"{refusal}.")
+    return config
+
+
+def _unusable(what: str, folder: Path, error: Exception) -> ValueError:
+    return ValueError(f"Cannot load the {what} in {str(folder)!r}: {reason(error)}. Export it again.")
 
 
 def _kept_pieces(folder: Path) -> torch.Tensor | None:

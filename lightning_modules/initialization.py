@@ -10,6 +10,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForSeq2SeqLM, MT5Config, PreTrainedConfig, PreTrainedModel
 
 from lightning_modules.model_folder import write_model
+from metrics.pretrained import build_model, load_pretrained
 
 _WEIGHT_FILES = ("*.safetensors", "*.bin")
 # As in mT5, the embeddings have some rows more than the tokenizer has pieces: up to the next multiple.
@@ -56,7 +57,7 @@ def initialize(config_folder: str, output: str, seed: int = 0) -> None:
         output: Folder for the model.
         seed: Fixes the weights.
     """
-    write_random(AutoConfig.from_pretrained(config_folder), output, seed)
+    write_random(load_pretrained(AutoConfig, config_folder), output, seed)
 
 
 def write_random(config: PreTrainedConfig, output: str, seed: int = 0) -> None:
@@ -69,7 +70,7 @@ def write_random(config: PreTrainedConfig, output: str, seed: int = 0) -> None:
 
 def untied_model(config: PreTrainedConfig) -> PreTrainedModel:
     """A model of a configuration with random fp32 weights and a head of its own, as mT5 has."""
-    model = AutoModelForSeq2SeqLM.from_config(config, dtype=torch.float32)
+    model = build_model(AutoModelForSeq2SeqLM, config, dtype=torch.float32)
     # Built from a configuration the head is the embedding itself.
     head = nn.Linear(config.d_model, config.vocab_size, bias=False)
     nn.init.normal_(head.weight, std=config.d_model**-0.5)

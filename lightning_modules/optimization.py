@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -61,6 +62,25 @@ def build_scheduler(schedule: Schedule, optimizer: Optimizer, total_steps: float
         raise ValueError(f"schedule.warmup_steps {warmup} exceeds the {int(total_steps)} steps of the run.")
     name = "constant_with_warmup" if schedule.name == "constant" else schedule.name
     return get_scheduler(name, optimizer, warmup, None if endless else int(total_steps))
+
+
+def require_same_groups(saved: Sequence[Mapping[str, Any]], optimizer: Optimizer) -> None:
+    """Refuses a saved state of which an optimizer's groups of parameters are not those of today.
+
+    Args:
+        saved: `param_groups` of the saved state.
+        optimizer: Built from the configuration.
+
+    Raises:
+        ValueError: If there are more or fewer groups, or of other sizes.
+    """
+    before = [len(group["params"]) for group in saved]
+    now = [len(group["params"]) for group in optimizer.param_groups]
+    if before != now:
+        raise ValueError(
+            f"The checkpoint's optimizer has groups of {before} parameters, and the configured "
+            f"{type(optimizer).__name__} of {now}. Set model.optimizer to the optimizer of the run."
+        )
 
 
 def apply_current_settings(optimizer: Optimizer, scheduler: LambdaLR) -> dict[str, tuple[Any, Any]]:

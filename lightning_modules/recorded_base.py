@@ -15,6 +15,7 @@ from lightning_modules.adaptation import Adaptation, load_base
 from lightning_modules.checkpointing import base_fingerprint
 from lightning_modules.quantization import Quantization, quantize_rest
 from lightning_modules.vocabulary_rows import trim_model
+from metrics.pretrained import OwnCodeError, load_pretrained
 
 _REMEDY = "Start in the folder where the run began, or where the hub can be reached."
 
@@ -43,7 +44,7 @@ class RecordedBase:
 
     def rows(self) -> int:
         """Rows of the whole base's head."""
-        return AutoConfig.from_pretrained(self.name, revision=self.revision).vocab_size
+        return load_pretrained(AutoConfig, self.name, revision=self.revision).vocab_size
 
     def tokenizer(self, trimmed: bool = True) -> PreTrainedTokenizerBase:
         """The tokenizer of the run.
@@ -56,6 +57,8 @@ class RecordedBase:
         """
         try:
             tokenizer = load_tokenizer(self.name, self.revision)
+        except OwnCodeError:
+            raise
         except ValueError as error:
             raise ValueError(
                 f"The tokenizer of the checkpoint's base {self.name!r} (revision {self.revision or 'main'!r}) cannot "
@@ -87,6 +90,8 @@ class RecordedBase:
         """
         try:
             model = load_base(self.name, self.revision, adaptation, quantization, trained_in, device)
+        except OwnCodeError:
+            raise
         except ValueError as error:
             raise ValueError(f"The checkpoint's base {self.name!r} cannot be loaded. {_REMEDY} ({error})") from error
         self._require("fingerprint", base_fingerprint(model))

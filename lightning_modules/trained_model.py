@@ -11,7 +11,6 @@ from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lightning_modules.checkpoint_model import model_of_checkpoint, read_checkpoint
-from lightning_modules.checkpointing import checkpoint_of_run
 from lightning_modules.exported_folder import (
     ADAPTER,
     CTRANSLATE2,
@@ -22,6 +21,7 @@ from lightning_modules.exported_folder import (
     read_record,
 )
 from lightning_modules.generation import Generation
+from lightning_modules.run_checkpoints import checkpoint_of_run
 from lightning_modules.run_settings import CONFIGURATION
 
 

@@ -30,7 +30,7 @@ from lightning_modules.checkpointing import (
     trainable_state,
 )
 from lightning_modules.losses import IGNORED_LABEL, sums_by_group
-from lightning_modules.optimization import Schedule, apply_current_settings, build_scheduler
+from lightning_modules.optimization import Schedule, apply_current_settings, build_scheduler, require_same_groups
 
 if TYPE_CHECKING:
     from datamodules.collate import SummarizationBatch
@@ -74,6 +74,7 @@ class TrainingModule(L.LightningModule):
         self.model: Any = None
         self.base_identity: dict[str, Any] = {}
         self._resumed = False
+        self._saved_groups: list[dict[str, Any]] | None = None
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase:
@@ -107,6 +108,8 @@ class TrainingModule(L.LightningModule):
         """Optimizer over the trainable parameters, scheduler stepped each optimizer step."""
         # With their names, since optimizers may treat embeddings and hidden matrices differently.
         optimizer = self.optimizer([(name, p) for name, p in self.model.named_parameters() if p.requires_grad])
+        if self._saved_groups is not None:
+            require_same_groups(self._saved_groups, optimizer)
         scheduler = build_scheduler(self.schedule, optimizer, self.trainer.estimated_stepping_batches)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
@@ -205,3 +208,5 @@ class TrainingModule(L.LightningModule):
         """Refuses a checkpoint of another base, tokenizer or program."""
         require_same_base(checkpoint.get(BASE_KEY), self.base_identity)
         self._resumed = True
+        if self.trainer.state.fn == "fit":
+            self._saved_groups = checkpoint["optimizer_states"][0]["param_groups"]

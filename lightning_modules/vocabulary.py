@@ -26,6 +26,7 @@ from lightning_modules.checkpoint_model import model_of_checkpoint, read_checkpo
 from lightning_modules.checkpointing import base_fingerprint
 from lightning_modules.model_folder import write_model
 from lightning_modules.vocabulary_rows import expand_model, trim_model
+from metrics.pretrained import load_pretrained
 
 
 def load_trimmed(path: Path) -> tuple[PreTrainedModel, torch.Tensor, str]:
@@ -112,7 +113,7 @@ def expand(trimmed: Path, base: str, output: Path, revision: str | None = None) 
 
 def _load(path: str, revision: str | None) -> PreTrainedModel:
     """A model, in the number format that it is stored in."""
-    dtype = getattr(AutoConfig.from_pretrained(path, revision=revision), "dtype", None) or torch.float32
+    dtype = getattr(load_pretrained(AutoConfig, path, revision=revision), "dtype", None) or torch.float32
     return load_base(path, revision, "lora", Quantization(), dtype, torch.device("cpu"))
 
 

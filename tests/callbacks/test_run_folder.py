@@ -1,22 +1,26 @@
+import errno
 import os
+import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from unittest import mock
 
 import pytest
-import torch
 from jsonargparse import Namespace
+from saved_runs import SETTINGS, save_run
 
 import callbacks.run_folder
-from callbacks.run_folder import DEFAULT_ROOT, place_run, resolve_checkpoint
+from callbacks.run_folder import DEFAULT_ROOT, place_run
+from lightning_modules.run_checkpoints import runs_under
 
 
 @pytest.fixture(autouse=True)
 def own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
     with mock.patch.dict(os.environ):  # place_run sets a variable, for further processes of the same run
-        os.environ.pop("OZET_RUN_FOLDER", None)
+        for name in ("OZET_RUN_FOLDER", "OZET_CHECKPOINT"):
+            os.environ.pop(name, None)
         os.environ.pop("LOCAL_RANK", None)
         yield
 
@@ -38,16 +42,6 @@ def configuration(root: str | Path | None, checkpoint: str | None = None) -> Nam
             ],
         ),
     )
-
-
-def save_run(folder: Path, time: int, best: str = "best-step=5.ckpt") -> Path:
-    checkpoints = folder / "checkpoints"
-    checkpoints.mkdir(parents=True)
-    state = {"state_dict": {}, "callbacks": {"ModelCheckpoint": {"best_model_path": f"/gone/{best}"}}}
-    for name in ("last.ckpt", best):
-        torch.save(state, checkpoints / name)
-        os.utime(checkpoints / name, (time, time))
-    return checkpoints
 
 
 def test_a_new_run_gets_a_folder_of_its_own_and_everything_writes_there(tmp_path: Path) -> None:
@@ -93,30 +87,46 @@ def test_further_processes_of_a_run_write_to_its_folder(tmp_path: Path, monkeypa
     assert list(tmp_path.iterdir()) == [first]
 
 
-@pytest.mark.parametrize(("which", "name"), [("last", "last.ckpt"), ("best", "best-step=5.ckpt")])
-def test_a_continued_run_writes_into_the_folder_of_the_newest_run(tmp_path: Path, which: str, name: str) -> None:
-    save_run(tmp_path / "z-older", 1_000)
-    checkpoints = save_run(tmp_path / "a-newer", 2_000)
+@pytest.mark.parametrize(("which", "name"), [("last", "last.ckpt"), ("best", "best-step=2.ckpt")])
+def test_a_continued_run_writes_into_its_own_folder(tmp_path: Path, which: str, name: str) -> None:
+    run = save_run(tmp_path / "20260101-000000", 2, 3, scores={2: 1.0})
     config = configuration(tmp_path, which)
-    assert place_run(config, "fit") == tmp_path / "a-newer"
-    assert config.ckpt_path == str(checkpoints / name)
-    assert config.trainer.logger[0].init_args.save_dir == str(tmp_path / "a-newer")
-    assert config.trainer.callbacks[0].init_args.dirpath == str(checkpoints)
+    assert place_run(config, "fit", lambda: SETTINGS) == run
+    assert config.ckpt_path == str(run / "checkpoints" / name)
+    assert config.trainer.logger[0].init_args.save_dir == str(run)
+    assert config.trainer.callbacks[0].init_args.dirpath == str(run / "checkpoints")
 
 
 def test_a_checkpoint_given_by_path_continues_its_run_whatever_the_root(tmp_path: Path) -> None:
-    checkpoints = save_run(tmp_path / "other" / "run", 1_000)
-    config = configuration(tmp_path / "runs", str(checkpoints / "best-step=5.ckpt"))
-    assert place_run(config, "fit") == tmp_path / "other" / "run"
+    run = save_run(tmp_path / "other" / "run", 2, 3)
+    for path in (run, run / "checkpoints" / "best-step=2.ckpt"):
+        assert place_run(configuration(tmp_path / "runs", str(path)), "fit", lambda: SETTINGS) == run
     assert not (tmp_path / "runs").exists()
 
 
 def test_a_checkpoint_outside_a_run_begins_a_new_one(tmp_path: Path) -> None:
-    file = tmp_path / "downloaded.ckpt"
-    file.touch()
+    file = save_run(tmp_path / "run", 2) / "checkpoints/last.ckpt"
+    file = file.rename(tmp_path / "downloaded.ckpt")
     config = configuration(tmp_path / "runs", str(file))
-    assert place_run(config, "fit").parent == tmp_path / "runs"
+    assert place_run(config, "fit", lambda: SETTINGS).parent == tmp_path / "runs"
     assert config.ckpt_path == str(file)
+
+
+def test_further_processes_do_what_the_first_has_decided(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    run = save_run(tmp_path / "20260101-000000", 2)
+    for path, folder, checkpoint in (("auto", run, run / "checkpoints/last.ckpt"), (None, None, None)):
+        monkeypatch.delenv("LOCAL_RANK", raising=False)
+        first = place_run(configuration(tmp_path, path), "fit", lambda: SETTINGS)
+        assert folder in (first, None)
+        capsys.readouterr()
+        save_run(tmp_path / f"20260102-00000{len(list(tmp_path.iterdir()))}", 9)  # by another command meanwhile
+        monkeypatch.setenv("LOCAL_RANK", "1")
+        config = configuration(tmp_path, path)
+        assert place_run(config, "fit", lambda: SETTINGS) == first
+        assert config.ckpt_path == (checkpoint and str(checkpoint))
+        assert not capsys.readouterr().out
 
 
 @pytest.mark.parametrize("path", ["last", "best", "no/such.ckpt"])
@@ -124,7 +134,35 @@ def test_a_checkpoint_that_does_not_exist_is_named_and_no_folder_made(tmp_path: 
     with pytest.raises(ValueError, match=f"'{path}'"):
         place_run(configuration(tmp_path / "runs", path), "fit")
     assert list(tmp_path.iterdir()) == []
-    assert resolve_checkpoint(tmp_path, None) is None
+
+
+@pytest.mark.parametrize("checkpoint", [None, "last"])
+def test_a_dev_run_writes_where_no_run_is_looked_for(tmp_path: Path, checkpoint: str | None) -> None:
+    run = save_run(tmp_path / "20260101-000000", 2)
+    config = configuration(tmp_path, checkpoint)
+    config.trainer.fast_dev_run = True
+    folder = place_run(config, "fit", lambda: SETTINGS)
+    assert folder not in (run, tmp_path)
+    assert runs_under(tmp_path) == [run]
+    assert config.ckpt_path == (checkpoint and str(run / "checkpoints/last.ckpt"))
+
+
+def test_a_root_that_cannot_be_written_is_named_with_the_remedy(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for root in (tmp_path / "file", tmp_path / "file" / "below", Path("/proc/ozet")):
+        with pytest.raises(ValueError, match=rf"Cannot write to '{root}' \(.*\)\. Give .* --trainer\.default_root_dir"):
+            place_run(configuration(root), "fit")
+
+
+def test_a_run_that_cannot_be_written_is_named_with_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = save_run(tmp_path / "run", 2)
+
+    def read_only(*args: object, **options: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", read_only)  # root may write anywhere
+    with pytest.raises(ValueError, match=rf"Cannot write to '{run}' \(Permission denied\)\. Copy the run"):
+        place_run(configuration(tmp_path, str(run)), "fit", lambda: SETTINGS)
 
 
 def test_other_subcommands_log_into_a_folder_of_their_own(tmp_path: Path) -> None:

@@ -17,9 +17,14 @@ def test_a_run_and_its_resume_leave_their_records(tmp_path, capsys):
     assert "Resumed with another setting: data.init_args.num_workers: the checkpoint has 0, 1 is used" in (
         capsys.readouterr().out
     )
-    assert sorted(path.name for path in folder.glob("*.yaml")) == ["config-resumed-at-6.yaml", "config.yaml"]
+    assert sorted(path.name for path in folder.glob("*.yaml")) == [
+        "config-resumed-at-6.yaml",
+        "config.yaml",
+        "finished.yaml",
+    ]
     assert yaml.safe_load((folder / "config.yaml").read_text())["trainer"]["max_epochs"] == 1
     assert (folder / "environment-resumed-at-6.json").is_file()
+    assert yaml.safe_load((folder / "finished.yaml").read_text())["max_epochs"] == 2
 
     environment = json.loads((folder / "environment.json").read_text())
     assert environment["seed"] == 7

@@ -1,9 +1,4 @@
-import errno
-import os
-import pickle
-import resource
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +7,6 @@ import torch
 
 from lightning_modules.adaptation import Lora
 from lightning_modules.checkpointing import (
-    BASE_KEY,
-    OzetCheckpointIO,
     base_fingerprint,
     load_trainable_state,
     require_same_base,
@@ -22,15 +15,6 @@ from lightning_modules.checkpointing import (
 
 Build = Callable[..., Any]
 IDENTITY = {"name": "base", "revision": None, "fingerprint": "aa", "tokenizer": "bb", "vocabulary_rows": 10}
-
-
-@pytest.fixture
-def one_mebibyte_a_file() -> Iterator[None]:
-    """The kernel refuses to let any file grow beyond 1 MiB (Python ignores the signal that goes with it)."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.parametrize("adaptation", ["full", "lora", "dora", "qlora"])
@@ -111,63 +95,3 @@ def test_the_same_base_under_another_name_is_accepted_and_a_file_without_one_ref
     assert require_same_base(IDENTITY | {"name": "moved/folder"}, IDENTITY) is None
     with pytest.raises(ValueError, match="no checkpoint of ozet"):
         require_same_base(None, IDENTITY)
-
-
-class Exploit:
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.mkdir, ("executed",)
-
-
-@pytest.mark.parametrize(
-    ("write", "message"),
-    [
-        (lambda path: path.write_bytes(bytes(range(256)) * 9), "damaged or of another program"),
-        (lambda path: path.write_bytes(b""), "damaged or of another program"),
-        (lambda path: path.write_bytes(pickle.dumps(Exploit())), "damaged or of another program"),
-        (lambda path: torch.save({"state_dict": {}, "x": Exploit()}, path), "damaged or of another program"),
-        (lambda path: torch.save(torch.ones(3), path), "no training checkpoint"),
-        (lambda path: torch.save({"weights": torch.ones(3)}, path), "no training checkpoint"),
-        (lambda path: path.mkdir(), "No checkpoint file"),
-        (lambda path: None, "No checkpoint file"),
-    ],
-)
-def test_a_foreign_file_is_refused_and_never_executed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[Path], object], message: str
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    write(tmp_path / "foreign.ckpt")
-    with pytest.raises(ValueError, match=rf"foreign\.ckpt.*{message}|{message}.*foreign\.ckpt"):
-        OzetCheckpointIO().load_checkpoint(tmp_path / "foreign.ckpt")
-    assert not (tmp_path / "executed").exists()
-
-
-def test_a_checkpoint_comes_back_as_it_was_saved(tmp_path: Path) -> None:
-    saved = {"state_dict": {"w": torch.randn(3)}, BASE_KEY: IDENTITY}
-    OzetCheckpointIO().save_checkpoint(saved, tmp_path / "new" / "folder" / "a.ckpt")
-    restored = OzetCheckpointIO().load_checkpoint(str(tmp_path / "new" / "folder" / "a.ckpt"))
-    assert restored[BASE_KEY] == IDENTITY
-    assert torch.equal(restored["state_dict"]["w"], saved["state_dict"]["w"])
-
-
-def test_a_full_disk_leaves_the_previous_checkpoint_and_says_what_to_do(
-    tmp_path: Path, one_mebibyte_a_file: None
-) -> None:
-    path = tmp_path / "last.ckpt"
-    OzetCheckpointIO().save_checkpoint({"state_dict": {"w": torch.ones(5)}}, path)
-    before = path.read_bytes()
-    message = r"a checkpoint of 4 MiB as .*last\.ckpt.*untouched.*`--ckpt_path last`"
-    with pytest.raises(OSError, match=message) as caught:
-        OzetCheckpointIO().save_checkpoint({"state_dict": {"w": torch.ones(2**20)}}, path)
-    assert caught.value.errno == errno.EFBIG
-    assert [file.name for file in tmp_path.iterdir()] == ["last.ckpt"]
-    assert path.read_bytes() == before
-    assert torch.equal(OzetCheckpointIO().load_checkpoint(path)["state_dict"]["w"], torch.ones(5))
-
-
-def test_saving_needs_no_other_file_system_than_the_checkpoints_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # A file renamed from TMPDIR would be copied over the previous checkpoint, in parts, if that is another disk.
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
-    OzetCheckpointIO().save_checkpoint({"state_dict": {}}, tmp_path / "last.ckpt")
-    assert [file.name for file in tmp_path.iterdir()] == ["last.ckpt"]

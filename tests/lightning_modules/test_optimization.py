@@ -1,5 +1,6 @@
 import io
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ from lightning.pytorch.cli import OptimizerCallable
 from torch.optim.lr_scheduler import LambdaLR
 
 from lightning_modules.adaptation import Lora
-from lightning_modules.optimization import Schedule, apply_current_settings, build_scheduler
+from lightning_modules.optimization import Schedule, apply_current_settings, build_scheduler, require_same_groups
 
 PEAK = 0.01
 
@@ -116,6 +117,18 @@ def test_a_new_learning_rate_goes_on_at_the_same_point_of_its_schedule() -> None
         optimizer.step()
         scheduler.step()
         assert optimizer.param_groups[0]["lr"] == pytest.approx(0.04 * (20 - done) / 20)
+
+
+def test_a_state_for_other_groups_of_parameters_is_refused_with_both() -> None:
+    optimizer, _ = resume(5)
+    saved = optimizer.state_dict()["param_groups"]
+    require_same_groups(saved, optimizer)
+    for other in ([*saved, {"params": [1, 2]}], [{"params": [0, 1, 2]}]):
+        sizes = [len(group["params"]) for group in other]
+        with pytest.raises(
+            ValueError, match=rf"has groups of {re.escape(str(sizes))} parameters, and .* AdamW of \[1\]"
+        ):
+            require_same_groups(other, optimizer)
 
 
 def test_new_weight_decay_and_betas_win_over_the_checkpoint() -> None:

@@ -1,13 +1,18 @@
 """What training left is opened again, and summarises as training did."""
 
+import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
+from saved_runs import cut
 
 from datamodules.tokenize import truncate_with_eos
-from lightning_modules.checkpointing import checkpoint_of_run
+from export import main as export
 from lightning_modules.generation import decode, generation_config
+from lightning_modules.run_checkpoints import checkpoint_of_run
 from lightning_modules.summarizer import Summarizer
 from lightning_modules.trained_model import TrainedModel, load_trained
 
@@ -81,3 +86,56 @@ def test_best_checkpoint_of_a_run_is_chosen_and_else_the_last(tmp_path):
     assert checkpoint_of_run(tmp_path).name == "last.ckpt"
     (folder / "best-step=3.ckpt").touch()
     assert checkpoint_of_run(tmp_path).name == "best-step=3.ckpt"
+
+
+@pytest.fixture
+def copied_run(trained_run, tmp_path) -> Path:
+    """A run with an older checkpoint beside its last."""
+    shutil.copytree(trained_run("qlora").folder, tmp_path / "run")
+    shutil.copy(tmp_path / "run/checkpoints/last.ckpt", tmp_path / "run/checkpoints/best-step=2.ckpt")
+    return tmp_path / "run"
+
+
+def test_damaged_checkpoint_of_a_run_names_the_one_that_is_whole(copied_run):
+    last = cut(copied_run / "checkpoints/last.ckpt")
+    for path in (last, copied_run):
+        with pytest.raises(ValueError, match=r"last\.ckpt.* is damaged .* is of step 2: .*best-step=2\.ckpt$"):
+            load_trained(str(path), CPU)
+
+
+def test_damaged_last_blocks_neither_summaries_nor_export_of_the_best(copied_run, trained_run, tmp_path):
+    best = copied_run / "checkpoints/best-step=2.ckpt"
+    content = torch.load(best, weights_only=True)
+    content["callbacks"]["ModelCheckpoint"] = {"best_model_path": str(best), "best_model_score": torch.tensor(1.0)}
+    torch.save(content, best)
+    cut(copied_run / "checkpoints/last.ckpt")
+    run = trained_run("qlora")
+    assert summarise(load_trained(str(copied_run), CPU), run.articles) == run.summaries
+    export([str(copied_run), f"--output={tmp_path / 'adapter'}", "--adapter-only"])
+
+
+def test_weights_of_a_run_that_are_no_numbers_are_named(copied_run):
+    last = copied_run / "checkpoints/last.ckpt"
+    content = torch.load(last, weights_only=True)
+    name = sorted(content["state_dict"])[3]
+    content["state_dict"][name][0, 0] = float("inf")
+    torch.save(content, last)
+    with pytest.raises(ValueError, match=rf"{name} of the checkpoint '{last}' holds 1 of .* NaN or infinite"):
+        load_trained(str(last), CPU)
+
+
+def test_adapter_folder_that_cannot_be_used_says_why(trained_run, tmp_path):
+    folder = tmp_path / "adapter"
+    export([str(trained_run("qlora").folder), f"--output={folder}", "--adapter-only"])
+    weights = load_file(folder / "adapter_model.safetensors")
+    name = sorted(weights)[0]
+    save_file(weights | {name: weights[name] * float("nan")}, folder / "adapter_model.safetensors")
+    with pytest.raises(ValueError, match=rf"{name} of the adapter in '{folder}' holds .* NaN or infinite"):
+        load_trained(str(folder), CPU)
+    configuration = json.loads((folder / "adapter_config.json").read_text())
+    for changed in (configuration | {"peft_type": "NOVEL"}, configuration | {"peft_type": None}, [1]):
+        (folder / "adapter_config.json").write_text(json.dumps(changed))
+        with pytest.raises(
+            ValueError, match=r"adapter_config\.json' is no adapter's configuration: it must name .*LORA"
+        ):
+            load_trained(str(folder), CPU)
