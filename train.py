@@ -5,12 +5,16 @@ Without arguments: `fit --config configs/quickstart.yaml`. `configs/default.yaml
 
 from __future__ import annotations
 
+import signal
 import sys
 import traceback
 from pathlib import Path
+from typing import Any
 
+import datasets
 import lightning as L
 import torch
+import yaml
 from jsonargparse import Namespace
 from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -19,17 +23,31 @@ from callbacks.graceful_stop import GracefulStop
 from callbacks.nan_replay import TRAINER_SETTINGS, replay
 from callbacks.progress_bar import TrainingProgressBar
 from callbacks.random_state import RandomState
-from callbacks.run_folder import place_run
-from callbacks.run_record import RunRecord
+from callbacks.run_choice import FinishedRun
+from callbacks.run_folder import place_run, require_writable
+from callbacks.run_record import RunRecord, resolved
+from callbacks.watcher import guard_logger
+from datamodules.storage import explain_storage_failure
 from lightning_modules.adaptation import require_supported_precision
-from lightning_modules.checkpointing import OzetCheckpointIO
+from lightning_modules.checkpoint_file import OzetCheckpointIO
+from lightning_modules.training_loops import install
 
 ROOT = Path(__file__).resolve().parent
 SUBCOMMANDS = ("fit", "validate", "test", "predict", "prepare", "replay")
 
 
 class Trainer(L.Trainer):
-    """Lightning's trainer with two more commands."""
+    """Lightning's trainer with two more commands, and with loops that resume exactly."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        install(self)
+
+    def save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        """Save a checkpoint after all that was logged before it: a resumed run logs only what comes later."""
+        for logger in self.loggers:
+            logger.save()
+        super().save_checkpoint(*args, **kwargs)
 
     def prepare(self, model: L.LightningModule, datamodule: L.LightningDataModule) -> None:
         """Download the base, download, check and encode the data, and print the report, without training."""
@@ -78,16 +96,42 @@ class OzetCLI(LightningCLI):
         """Refuses what cannot work, and places the run, before anything is built."""
         config = self.config[self.subcommand]
         require_supported_precision(str(config.trainer.precision))
+        if self.subcommand != "replay":
+            cache = Path(datasets.config.HF_DATASETS_CACHE)
+            require_writable(
+                cache, "Set HF_DATASETS_CACHE, or HF_HOME for all caches, to a folder that can be written."
+            )
         if self.subcommand == "prepare":
             config.trainer.logger = False
         elif self.subcommand == "replay":
             config.trainer.update(Namespace(TRAINER_SETTINGS))
         else:
-            place_run(config, self.subcommand)
+            try:
+                place_run(config, self.subcommand, self._settings)
+            except FinishedRun as finished:
+                print(finished, flush=True)
+                sys.exit(0)
+
+    def _settings(self) -> dict[str, Any]:
+        return yaml.safe_load(resolved(self._parser(self.subcommand), self.config[self.subcommand]))
+
+    def before_fit(self) -> None:
+        """Records the run before its data are prepared and its model is loaded."""
+        for record in self.trainer.callbacks:
+            if isinstance(record, RunRecord) and self.trainer.is_global_zero:
+                record.begin(Path(self.trainer.default_root_dir))
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Run it, and answer signals meanwhile."""
+        stops = [callback for callback in self.trainer.callbacks if isinstance(callback, GracefulStop)]
+        with stops[0].listening():
+            super()._run_subcommand(subcommand)
 
     def after_instantiate_classes(self) -> None:
         """Puts our checkpoint reading and writing and our progress bar in, and restored random states first."""
         self.trainer.strategy.checkpoint_io = OzetCheckpointIO()
+        for logger in self.trainer.loggers:
+            guard_logger(logger)
         self.trainer.callbacks = [
             TrainingProgressBar() if isinstance(callback, ProgressBar) else callback
             for callback in self.trainer.callbacks
@@ -138,6 +182,15 @@ def main(args: list[str] | None = None, cli: type[OzetCLI] | None = None) -> Oze
     )
 
 
+def failure_message(error: Exception) -> str | None:
+    """Say in one sentence what a user can mend; None for what is a fault of the program."""
+    if isinstance(error, torch.OutOfMemoryError):  # MemoryGuard has put what to change into it
+        return str(error)
+    if isinstance(error, ValueError | OSError) and _raised_here(error):
+        return str(error)
+    return explain_storage_failure(error)
+
+
 def _raised_here(error: BaseException) -> bool:
     """Whether our own code raised: then the message is for the user, and where it came from is not."""
     origin = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
@@ -147,9 +200,10 @@ def _raised_here(error: BaseException) -> bool:
 if __name__ == "__main__":
     try:
         main()
-    except (ValueError, OSError) as error:
-        if not _raised_here(error):
+    except Exception as error:
+        message = failure_message(error)
+        if message is None:
             raise
-        sys.exit(f"error: {error}")
-    except torch.OutOfMemoryError as error:  # MemoryGuard has put what to change into it
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {message}")
+    except KeyboardInterrupt:  # before GracefulStop listens
+        sys.exit(128 + signal.SIGINT)

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from callbacks.bertscore_process import ScorerProcess
 from callbacks.record_number import validation_record
+from callbacks.watcher import Watcher
 from lightning_modules.evaluation import EvaluatedSummary, Evaluation
 from metrics.bertscore import RAW, RESCALED, Encoder
 
@@ -29,13 +30,23 @@ class _Pending:
     copies: list[EvaluatedSummary]
     unanswered: int = 0
 
+    def state(self) -> dict[str, Any]:
+        """All that scoring needs, as plain data."""
+        copies = [asdict(replace(one, article="", scores={})) for one in self.copies]
+        return {"stage": self.stage, "step": self.step, "languages": self.languages, "copies": copies}
 
-class BertScore(L.Callback):
+    @classmethod
+    def of_state(cls, state: dict[str, Any]) -> _Pending:
+        """The same again, with nothing scored yet."""
+        return cls(**{**state, "summaries": [], "copies": [EvaluatedSummary(**one) for one in state["copies"]]})
+
+
+class BertScore(Watcher):
     """Logs `val/bertscore/LANGUAGE` and `val/bertscore`, the mean over all languages, at the step they belong to.
 
     A validation hands its summaries to the process and training goes on; what is finished is logged after the next
-    batch. Training waits for the rest at its end. `validate` and `test` wait for all, and put the figures into the
-    `scores` of each summary. Since scores come late, no callback can monitor them.
+    batch. Training waits for the rest at its end; a resumed run scores what was on its way. `validate` and `test` wait
+    for all, and put the figures into the `scores` of each summary. Scores come late: no callback can monitor them.
 
     Whatever fails there ends scoring, of one language or of all, with a warning, but never the run.
 
@@ -70,11 +81,27 @@ class BertScore(L.Callback):
         self.rescale, self.batch_size, self.threads = rescale, batch_size, threads
         self.limit, self.timeout_minutes = limit, timeout_minutes
         self._process: ScorerProcess | None = None
+        self._unscored: list[dict[str, Any]] = []
         self._begin()
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Forgets the failures of an earlier run."""
         self._begin()
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Hands over the summaries whose scores a checkpoint was waiting for."""
+        unscored, self._unscored = self._unscored, []
+        for saved in unscored if trainer.is_global_zero else ():
+            self._ask(_Pending.of_state(saved))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Summaries whose scores are on their way."""
+        waiting = {id(scoring): scoring for scoring, _ in self._requests.values()}
+        return {"unscored": [scoring.state() for scoring in waiting.values()]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Keeps them for `on_fit_start`."""
+        self._unscored = state_dict["unscored"]
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -103,6 +130,10 @@ class BertScore(L.Callback):
         self._close()
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Ends the process."""
+        self._close()
+
+    def release(self, error: Exception) -> None:
         """Ends the process."""
         self._close()
 

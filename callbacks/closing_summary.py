@@ -11,11 +11,12 @@ from lightning.pytorch.loggers import CSVLogger
 from rich.console import Console
 
 from callbacks.last_checkpoint import last_checkpoint
+from callbacks.watcher import Watcher
 from lightning_modules.evaluation import Evaluation
 from reports.curves import draw_curves
 
 
-class ClosingSummary(L.Callback):
+class ClosingSummary(Watcher):
     """Prints summaries of the last validation beside their references, and the paths of run, curves and checkpoints.
 
     Of a module that generates no summaries, such as that of pretraining, the paths alone.

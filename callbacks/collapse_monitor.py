@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -12,6 +11,8 @@ from typing import Any, Literal
 import lightning as L
 
 from callbacks.collapse_advice import ADVICE
+from callbacks.step_rows import add_rows
+from callbacks.watcher import Watcher
 from metrics.collapse import MAX_UNIFORM
 
 log = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ class Diagnosis:
     text: str
 
 
-class CollapseMonitor(L.Callback):
+class CollapseMonitor(Watcher):
     """Looks at the figures of every validation, language by language, and warns or stops with a diagnosis in words.
 
     A diagnosis is shown when it begins, and appended to `diagnosis.jsonl` in the run's folder at every validation that
@@ -75,6 +76,8 @@ class CollapseMonitor(L.Callback):
     Raises:
         ValueError: If a threshold or number is out of range.
     """
+
+    deliberate = (CollapseError,)
 
     def __init__(
         self,
@@ -125,14 +128,15 @@ class CollapseMonitor(L.Callback):
             return
         found = list(self._diagnose(trainer))
         self._in_a_row = {f"{one.figure}/{one.language}/{one.threshold}": one.in_a_row for one in found}
+        if self.action == "stop" and fitting:
+            self._fatal = [one for one in found if one.in_a_row >= self.patience]
         if trainer.is_global_zero:
-            folder = Path(trainer.default_root_dir)
-            _write(found, (folder if fitting else folder / "validate") / "diagnosis.jsonl")
             for one in found:
                 if one.in_a_row == 1:
                     log.warning("Step %d: %s", one.step, one.text)
-        if self.action == "stop" and fitting:
-            self._fatal = [one for one in found if one.in_a_row >= self.patience]
+            folder = Path(trainer.default_root_dir)
+            path = (folder if fitting else folder / "validate") / "diagnosis.jsonl"
+            add_rows(path, trainer.global_step, [asdict(one) for one in found])
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
@@ -180,14 +184,6 @@ class CollapseMonitor(L.Callback):
                 f"CollapseMonitor stopped the run at step {fatal[0].step}, after {fatal[0].in_a_row} validations in a "
                 "row with\n" + "\n".join(f"  {one.text}" for one in fatal)
             )
-
-
-def _write(found: list[Diagnosis], path: Path) -> None:
-    if not found:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
-        file.writelines(json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in found)
 
 
 def _require_shares(thresholds: dict[str, float | None]) -> None:

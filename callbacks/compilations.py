@@ -6,10 +6,11 @@ from typing import Any
 
 import lightning as L
 
+from callbacks.watcher import Watcher
 from lightning_modules.training import TrainingModule
 
 
-class Compilations(L.Callback):
+class Compilations(Watcher):
     """Logs `perf/compilations` and `perf/captured_graphs`, both counted from the start of the process.
 
     They grow with each new shape of a batch and should soon stand still; greater multiples in `data.padding` make fewer

@@ -32,9 +32,9 @@ log = logging.getLogger(__name__)
 _RECORDS_OF_SKIPPED_STEPS = 3
 _REMEDIES = (
     "The step did not touch the weights. Try a lower model.optimizer.init_args.lr, a longer warm-up or a lower "
-    "threshold of GradientClipping, and look at these rows; then go on from a checkpoint, such as `--ckpt_path last`; "
-    "where val/loss or train/gradient_norm was out of bounds before, its weights are finite but spoilt: take an older "
-    "one."
+    "threshold of GradientClipping, and look at these rows; then go on from the run's last checkpoint, by its "
+    "folder as `--ckpt_path`; where val/loss or train/gradient_norm was out of bounds before, its weights are finite "
+    "but spoilt: take an older one."
 )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import lightning as L
 from lightning.pytorch.callbacks import TQDMProgressBar
 
+from callbacks.watcher import Watcher
+
 # Logged with `prog_bar=True`, each of these would make the GPU wait at every step.
 SHOWN = {
     "train/loss": "loss",
@@ -16,8 +18,10 @@ SHOWN = {
 }
 
 
-class TrainingProgressBar(TQDMProgressBar):
+class TrainingProgressBar(Watcher, TQDMProgressBar):
     """Shows loss, learning rate, speed, memory and the last validation.
+
+    Where what it writes to is closed, the run goes on without it.
 
     Args:
         refresh_rate: Batches from one drawing to the next; at least 1.

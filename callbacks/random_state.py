@@ -15,12 +15,14 @@ TorchStates = dict[str, torch.Tensor | None]
 class RandomState(L.Callback):
     """Keeps every generator's state in the checkpoint: Python, NumPy, PyTorch on the CPU and on each device's GPU.
 
-    The state is restored right before the first batch, after everything that draws while a run starts. Each device
-    restores the state of its own rank if the run goes on with as many devices.
+    The state is restored right before the first batch, or the validation that the checkpoint has not finished, after
+    everything that draws while a run starts. Each device restores the state of its own rank if the run goes on with as
+    many devices. A checkpoint saved in the middle of a validation holds the state before it, since it is repeated.
     """
 
     def __init__(self) -> None:
         self._loaded: list[dict[str, Any]] | None = None
+        self._before_validation: dict[str, Any] | None = None
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Keeps the trainer, which `state_dict` is not handed."""
@@ -28,7 +30,9 @@ class RandomState(L.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """States by rank, as plain data."""
-        states = [_capture()]
+        if self._loaded is not None:  # nothing has drawn since
+            return {"ranks": self._loaded}
+        states = [self._before_validation or _capture()]
         if self._trainer.world_size > 1:
             gathered: list[Any] = [None] * self._trainer.world_size
             torch.distributed.all_gather_object(gathered, states[0])
@@ -42,10 +46,21 @@ class RandomState(L.Callback):
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Restores the states once."""
-        if self._loaded is None:
-            return
-        if len(self._loaded) == trainer.world_size:
+        """Restore the states once."""
+        self._restore_once(trainer)
+
+    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Restore the states once, and keep them until the validation ends."""
+        if trainer.state.fn == "fit" and not trainer.sanity_checking:
+            self._restore_once(trainer)
+            self._before_validation = _capture()
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Forget the states before the validation; callbacks that save come after this one."""
+        self._before_validation = None
+
+    def _restore_once(self, trainer: L.Trainer) -> None:
+        if self._loaded is not None and len(self._loaded) == trainer.world_size:
             _restore(self._loaded[trainer.global_rank])
         self._loaded = None
 

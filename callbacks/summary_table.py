@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +9,13 @@ import lightning as L
 from lightning.pytorch.loggers import WandbLogger
 
 from callbacks.record_number import validation_record
-from reports.atomic_write import write_text
+from callbacks.step_rows import add_rows
+from callbacks.watcher import Watcher
 
 COLUMNS = ["step", "language", "id", "source", "reference", "generated", "rougeL"]
 
 
-class SummaryTable(L.Callback):
+class SummaryTable(Watcher):
     """Writes fixed examples of each validation to `summaries.jsonl` in the run's folder, and to W&B as `val/summaries`.
 
     The examples of a language are those whose ids come first in alphabetical order: the same after every validation and
@@ -38,10 +38,8 @@ class SummaryTable(L.Callback):
         if trainer.state.fn != "fit" or trainer.sanity_checking or not trainer.is_global_zero:
             return
         path = Path(trainer.default_root_dir) / "summaries.jsonl"
-        # A resumed run repeats the steps after its checkpoint.
-        rows = [row for row in read_rows(path) if row["step"] < trainer.global_step]
-        rows += self._rows(pl_module.evaluation.by_language(), trainer.global_step)
-        write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+        added = self._rows(pl_module.evaluation.by_language(), trainer.global_step)
+        rows = add_rows(path, trainer.global_step, added)
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
                 data = [[row[column] for column in COLUMNS] for row in rows]
@@ -55,11 +53,3 @@ class SummaryTable(L.Callback):
                 row = (step, language, *texts, round(summary.scores["rougeL"], 2))
                 rows.append(dict(zip(COLUMNS, row, strict=True)))
         return rows
-
-
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows written so far."""
-    if not path.is_file():
-        return []
-    # Not `splitlines`, which also cuts at marks that articles hold, such as U+2028.
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]

@@ -9,9 +9,10 @@ import lightning as L
 import torch
 
 from callbacks.record_number import validation_record
+from callbacks.watcher import Watcher
 
 
-class Throughput(L.Callback):
+class Throughput(Watcher):
     """Logs `perf/articles_per_s` (all devices), `perf/validation_seconds` and the peaks of memory.
 
     In pretraining, whose batches say how many tokens they hold, `perf/tokens_per_s` comes in the place of articles.
@@ -82,6 +83,7 @@ class Throughput(L.Callback):
             measured["perf/validation_peak_memory_gib"] = self._take_peak(pl_module)
         for logger in trainer.loggers:
             logger.log_metrics(measured, step=validation_record(trainer))
+            logger.save()  # the checkpoint of this validation is saved next
 
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         """Stops the clock."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
-# How often records are written to the offline file.
-FLUSH_SECONDS = 1.0
+# How often records are written to the offline file. Nothing asks W&B to write them at once.
+FLUSH_SECONDS = 0.1
 
 
 class ResumableWandbLogger(WandbLogger):
@@ -62,6 +63,12 @@ class ResumableWandbLogger(WandbLogger):
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
         """Logs settings; a resumed run may change them."""
         self.experiment.config.update(params if isinstance(params, dict) else vars(params), allow_val_change=True)
+
+    def release(self, error: Exception) -> None:
+        """Forget a service process that has died: W&B would try to end it at exit, and print a traceback."""
+        if isinstance(error, ConnectionError):
+            with suppress(ConnectionError):
+                wandb.teardown()
 
 
 def has_key() -> bool:

@@ -20,7 +20,7 @@ def configured(class_path: str, **init_args) -> dict:
 
 SAVE_EVERY_STEP = (configured("callbacks.last_checkpoint.LastCheckpoint", every_n_steps=1),)
 SAVE_AFTER_VALIDATION = (
-    configured("lightning.pytorch.callbacks.ModelCheckpoint", monitor="val/loss", filename="best-{step}"),
+    configured("callbacks.best_checkpoint.BestCheckpoint", monitor="val/loss", mode="min", save_top_k=1),
     configured("callbacks.last_checkpoint.LastCheckpoint"),
 )
 

@@ -3,6 +3,7 @@
 import os
 
 import lightning as L
+import psutil
 
 
 class Crash(RuntimeError):
@@ -34,6 +35,23 @@ class SignalAt(L.Callback):
         return os.getpid()
 
 
+class SignalInSanityCheck(L.Callback):
+    """Sends the process a signal during the sanity validation."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def on_validation_batch_start(self, *_) -> None:
+        os.kill(os.getpid(), self.number)
+
+
+class FailAtTheEnd(L.Callback):
+    """Fails when a run is cleaned up."""
+
+    def on_exception(self, *_) -> None:
+        raise RuntimeError("the device is gone")
+
+
 class Announce(L.Callback):
     """Prints every optimizer step."""
 
@@ -46,3 +64,11 @@ class SignalParentAt(SignalAt):
 
     def process(self) -> int:
         return os.getppid()
+
+
+class SignalWandbAt(SignalAt):
+    """Sends the signal to the service process of W&B."""
+
+    def process(self) -> int:
+        children = psutil.Process().children(recursive=True)
+        return next(child.pid for child in children if child.name().startswith("wandb-core"))

@@ -3,11 +3,13 @@
 import shutil
 from pathlib import Path
 
+import datasets
 import pytest
 import torch
 from command_line import SAVE_EVERY_STEP, last_checkpoint, run, run_folder
 
 from lightning_modules.initialization import initialize
+from train import failure_message
 
 ONE_STEP = ("--trainer.max_steps=1", "--model.schedule.warmup_steps=0", "--trainer.limit_val_batches=0")
 
@@ -98,9 +100,39 @@ def test_checkpoint_on_another_base_is_refused_with_both_names(copied_run, tmp_p
     for name in ("spiece.model", "tokenizer_config.json"):
         shutil.copy(random_mt5 / name, other)
     with pytest.raises(ValueError, match=r"another base model: 'tests/random-mt5'.* but now it is '.*other'"):
-        run("fit", copied_run, "--ckpt_path=last", f"--model.base={other}")
+        run("fit", copied_run, f"--ckpt_path={run_folder(copied_run)}", f"--model.base={other}")
 
 
 def test_checkpoint_of_other_adapters_is_refused(copied_run):
     with pytest.raises(ValueError, match="other shapes"):
-        run("fit", copied_run, "--ckpt_path=last", "--model.lora.rank=8")
+        run("fit", copied_run, f"--ckpt_path={run_folder(copied_run)}", "--model.lora.rank=8")
+
+
+@pytest.fixture
+def file(tmp_path) -> Path:
+    (tmp_path / "file").write_text("")
+    return tmp_path / "file"
+
+
+def test_folder_for_runs_that_cannot_be_made_is_named(file):
+    with pytest.raises(ValueError) as caught:
+        run("fit", file / "runs")
+    message = failure_message(caught.value)
+    assert message.startswith(f"Cannot write to '{file}/runs' (Not a directory)")
+    assert "--trainer.default_root_dir" in message
+
+
+def test_cache_that_cannot_be_made_is_named(file, monkeypatch, tmp_path):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", file / "cache")
+    with pytest.raises(ValueError) as caught:
+        run("fit", tmp_path / "runs")
+    message = failure_message(caught.value)
+    assert message.startswith(f"Cannot write to '{file}/cache' (Not a directory)")
+    assert "HF_DATASETS_CACHE" in message
+
+
+def test_fault_of_the_program_keeps_its_traceback():
+    with pytest.raises(FileNotFoundError) as caught:
+        Path("nowhere").stat()
+    assert failure_message(caught.value) is None
+    assert failure_message(KeyError("a")) is None

@@ -52,7 +52,7 @@ def test_run_keeps_what_its_rows_need_and_says_so(crashed):
 def test_other_vocabulary_is_refused_and_the_recorded_one_accepted(crashed):
     before = (run_folder(crashed) / RECORD).read_bytes()
     with pytest.raises(ValueError, match=r"trained on another tokenizer.*data\.vocabulary\.file to vocabulary\.json"):
-        run("fit", crashed, *TRIMMED, source("en"), "--ckpt_path=last")
+        run("fit", crashed, *TRIMMED, source("en"), f"--ckpt_path={run_folder(crashed)}")
     recorded = f"--data.vocabulary.file={run_folder(crashed) / RECORD}"
     run("test", crashed, recorded, source("en", "{train: null, validation: null}"), "--ckpt_path=last")
     assert "test/rougeL/en" in records(crashed, "test")

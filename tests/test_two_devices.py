@@ -22,12 +22,13 @@ from datamodules.bilingual import BilingualDataModule
 from datamodules.sources import Columns, Limits, SummarizationSource
 from lightning_modules.acceleration import Acceleration
 from lightning_modules.adaptation import Lora
-from lightning_modules.checkpointing import OzetCheckpointIO
+from lightning_modules.checkpoint_file import OzetCheckpointIO
 from lightning_modules.generation import Generation
 from lightning_modules.optimization import Schedule
 from lightning_modules.seq2seq import Seq2SeqModule
 from reports.curves import read_run
 from reports.results import read_predictions
+from train import Trainer
 
 pytestmark = pytest.mark.xdist_group("two devices")  # one process trains for all of these tests
 ROOT = Path(__file__).parent.parent
@@ -63,7 +64,7 @@ def build(folder, base, adaptation, accelerator, devices, *callbacks, rows=8, ac
         schedule=Schedule(name="constant", warmup_steps=2),
         acceleration=Acceleration(compile=False),  # would take longer than all the rest
     )
-    trainer = L.Trainer(
+    trainer = Trainer(
         default_root_dir=folder,
         accelerator=accelerator,
         devices=devices,

@@ -1,4 +1,4 @@
-"""A run that is killed while W&B watches it offline goes on as the same run, and what was logged can be read."""
+"""A run that W&B watches offline outlives its service process, and goes on as the same run after a kill."""
 
 import json
 import os
@@ -8,7 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from command_line import SAVE_EVERY_STEP, TINY, configured, run_folder
+
+from reports.curves import read_run
 
 ROOT = Path(__file__).parent.parent
 
@@ -21,9 +24,10 @@ def environment(tmp_path) -> dict[str, str]:
     return {**kept, "HOME": str(tmp_path / "home"), "PYTHONPATH": str(ROOT / "tests")}
 
 
-def fit(root: Path, *flags: str) -> list[str]:
-    callbacks = json.dumps([*SAVE_EVERY_STEP, configured("interruptions.Announce")])
-    logger = json.dumps([configured("callbacks.wandb_logger.ResumableWandbLogger")])
+def fit(root: Path, *flags: str, interruption: dict = configured("interruptions.Announce")) -> list[str]:
+    callbacks = json.dumps([*SAVE_EVERY_STEP, interruption])
+    csv = configured("lightning.pytorch.loggers.CSVLogger", save_dir=".", name="metrics")
+    logger = json.dumps([configured("callbacks.wandb_logger.ResumableWandbLogger"), csv])
     common = [f"--config={TINY}", f"--trainer.default_root_dir={root}", "--trainer.limit_val_batches=0"]
     return [
         *(sys.executable, "train.py", "fit", *common),
@@ -71,3 +75,21 @@ def test_killed_offline_run_goes_on_under_its_id(tmp_path, environment):
     assert after == list(range(after[0], step + 5))
     assert after[0] >= step - 1
     assert (run_folder(root) / f"config-resumed-at-{after[0]}.yaml").is_file()
+
+
+@pytest.mark.slow
+def test_run_outlives_the_service_process_of_wandb(tmp_path, environment):
+    root, steps = tmp_path / "runs", 30
+    kill = configured("interruptions.SignalWandbAt", step=10, number=int(signal.SIGKILL))
+    flags = (f"--trainer.max_steps={steps}", "--trainer.max_epochs=-1")
+    common = {"cwd": ROOT, "env": environment, "stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "text": True}
+    run = subprocess.run(fit(root, *flags, interruption=kill), **common, stderr=subprocess.STDOUT)
+    assert run.returncode == 0, run.stdout
+    assert run.stdout.count("ResumableWandbLogger failed and is off for the rest of this run") == 1
+    assert "Traceback" not in run.stdout
+    folder = run_folder(root)
+    assert [step for step, _ in read_run(folder)["train/loss"]] == list(range(steps))
+    assert torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == steps
+    (offline,) = (folder / "wandb").glob("offline-run-*")
+    seen, _ = logged(offline, environment)
+    assert seen == list(range(len(seen)))  # readable up to then; how far depends on the machine

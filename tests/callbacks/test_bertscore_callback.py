@@ -283,3 +283,26 @@ def test_late_scores_reach_wandb_at_their_step(fake, tmp_path, monkeypatch):
     scores = {one["trainer/global_step"]: one["val/bertscore"] for one in items if "val/bertscore" in one}
     assert scores == {step: 10.5 * (step + 1) for step in VALIDATED}
     assert scores == recorder.series("val/bertscore")
+
+
+def test_scores_that_a_killed_run_was_waiting_for_are_logged_after_its_resume(fake, tmp_path):
+    fake("hangs")
+    killed = BertScore()
+    states = []
+
+    class Keep(L.Callback):
+        def on_validation_end(self, trainer, pl_module):
+            if trainer.global_step == 8:  # as a checkpoint holds it, through a file
+                torch.save(killed.state_dict(), tmp_path / "state")
+                states.append(torch.load(tmp_path / "state", weights_only=True))
+                raise KeyError("killed")
+
+    with pytest.raises(KeyError):
+        trainer(killed, Keep()).fit(Writer(), torch.ones(8, 1), torch.ones(1, 1))
+    fake("answers")
+    resumed = BertScore()
+    resumed.load_state_dict(states[0])
+    recorder = Recorder()
+    finished = trainer(resumed, logger=recorder, limit_val_batches=0)
+    finished.fit(Writer(), torch.ones(8, 1))
+    assert recorder.series("val/bertscore/tr") == {step: 20.0 * (step + 1) for step in VALIDATED}

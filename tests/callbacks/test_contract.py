@@ -16,9 +16,10 @@ from lightning.pytorch.loggers import CSVLogger
 import callbacks.bertscore_process
 from lightning_modules.evaluation import EvaluatedSummary, Evaluation, Scoring
 from lightning_modules.generation import Generation
+from train import Trainer
 
-# Built by the command line itself, not from YAML.
-NOT_FROM_YAML = {"RunRecord", "NanReplay", "TrainingProgressBar"}
+# Built by the command line itself, or a base of others.
+NOT_FROM_YAML = {"RunRecord", "NanReplay", "TrainingProgressBar", "Watcher"}
 FAKE_SCORER = Path(__file__).parent.parent / "fake_scorer.py"
 
 
@@ -89,7 +90,7 @@ def batches() -> torch.utils.data.DataLoader:
 
 
 def trainer(folder: Path, chosen: list[L.Callback], epochs: int = 1) -> L.Trainer:
-    return L.Trainer(
+    return Trainer(
         accelerator="cpu",
         max_epochs=epochs,
         default_root_dir=folder,

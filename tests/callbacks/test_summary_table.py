@@ -6,7 +6,8 @@ import pytest
 from command_line import SAVE_AFTER_VALIDATION, configured, records, run, run_folder
 from lightning.pytorch.loggers import WandbLogger
 
-from callbacks.summary_table import COLUMNS, SummaryTable, read_rows
+from callbacks.step_rows import read_rows
+from callbacks.summary_table import COLUMNS, SummaryTable
 from lightning_modules.evaluation import EvaluatedSummary, Evaluation
 
 

@@ -29,7 +29,7 @@ def test_without_a_key_it_is_offline_and_asks_nothing(tmp_path: Path) -> None:
     logger = ResumableWandbLogger(save_dir=str(tmp_path / "run"))
     assert logger._wandb_init["mode"] == "offline"
     assert logger._wandb_init["resume"] is None
-    assert logger._wandb_init["settings"].x_transaction_log_flush_interval == 1
+    assert logger._wandb_init["settings"].x_transaction_log_flush_interval == 0.1
 
 
 @pytest.mark.parametrize("mode", ["offline", "disabled"])
