@@ -13,7 +13,7 @@ import langcodes
 
 from datamodules.local_files import TABLE_SUFFIXES, raw_rows
 from datamodules.parquet_rows import UNREADABLE
-from datamodules.validation import has_letter, is_utf8
+from datamodules.validation import has_letter, is_blank, is_utf8
 
 STDIN = "-"
 TEXT_SUFFIX = ".txt"
@@ -161,7 +161,7 @@ class ArticleReader:
         return replace(article, id=clean, text=text, language=language, problem=problem, detail=detail)
 
     def _problem(self, text: str) -> tuple[str, str]:
-        if not text.strip():
+        if is_blank(text):
             return "empty_article", ""
         if not is_utf8(text):
             return "not_utf8", ""

@@ -19,7 +19,7 @@ from transformers import PreTrainedTokenizerBase
 from datamodules.cache import CONTENTS, cached_folder, damage
 from datamodules.code_fingerprint import cache_key
 from datamodules.corpus_sources import CorpusSource, fingerprint_texts, read_documents
-from datamodules.validation import article_key, has_letter, is_utf8
+from datamodules.validation import article_key, has_letter, is_blank, is_utf8
 
 RECORD = "record.json"
 SPLITS = ("train", "validation")
@@ -166,10 +166,10 @@ def _usable(source: CorpusSource, found: Counter[str]) -> Iterator[tuple[str, in
 def _judge(document: Any) -> str:
     if document is None:
         return "unreadable"
-    if isinstance(document, str) and not document.strip():
-        return "empty"
     if not isinstance(document, str):
         return "not_text"
+    if is_blank(document):
+        return "empty"
     if not is_utf8(document):
         return "unreadable"
     return "" if has_letter(document) else "not_text"

@@ -1,4 +1,4 @@
-"""Loads a tokenizer that does what its SentencePiece model does: transformers' own loading loses two of its traits."""
+"""Loads a tokenizer that does what its SentencePiece model does: transformers' own loading loses some of its traits."""
 
 from __future__ import annotations
 
@@ -7,22 +7,25 @@ import json
 import re
 from collections.abc import Sequence
 
-from tokenizers import decoders, models
+from tokenizers import decoders, models, normalizers
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from metrics.pretrained import OwnCodeError, load_pretrained
 
 # Far below any piece's log-probability, so that no segmentation uses such a piece.
 _NEVER = -1000.0
+# SentencePiece keeps this one of all that NFKC changes; U+FFFF stands for no character, and so in no text.
+_FULL_WIDTH_TILDE, _SET_ASIDE = "\uff5e", "\uffff"
 # mT5's sentinels are ordinary pieces to its tokenizer, with SentencePiece's word mark in front.
 _SENTINEL = re.compile(r"▁?<extra_id_(\d+)>")
 
 
 def load_tokenizer(path: str, revision: str | None = None) -> PreTrainedTokenizerBase:
-    """Loads a fast T5 tokenizer and restores byte fallback and the literal reading of special tokens.
+    """Load a fast T5 tokenizer; restore byte fallback, the literal reading of special tokens and composed characters.
 
-    transformers 5 turns characters without a piece into `<unk>`, where SentencePiece spells them in bytes, and reads
-    a literal `</s>` in an article as the end of the text.
+    transformers 5 turns characters without a piece into `<unk>`, where SentencePiece spells them in bytes; reads a
+    literal `</s>` in an article as the end of the text; and loses marks of letters that are written with several, as
+    in decomposed Vietnamese (Việt becomes Viẹt).
 
     Args:
         path: Folder or hub id.
@@ -52,9 +55,12 @@ def load_tokenizer(path: str, revision: str | None = None) -> PreTrainedTokenize
 
 
 def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
-    """Names pieces, ids and scores; 16 hexadecimal digits."""
+    """Name pieces, ids, scores and the model's own map of characters; 16 hexadecimal digits."""
     state = json.loads(tokenizer.backend_tokenizer.to_str())
-    return hashlib.sha256(json.dumps([state["model"], state["normalizer"]]).encode()).hexdigest()[:16]
+    normalizer = state["normalizer"]
+    if normalizer and normalizer["type"] == "Sequence" and {"type": "NFKC"} in normalizer["normalizers"]:
+        normalizer = normalizer["normalizers"][-1]  # so that a base has one name, however it is loaded
+    return hashlib.sha256(json.dumps([state["model"], normalizer]).encode()).hexdigest()[:16]
 
 
 def vocabulary_of(tokenizer: PreTrainedTokenizerBase) -> list[tuple[str, float]]:
@@ -100,6 +106,19 @@ def _restore_sentencepiece(tokenizer: PreTrainedTokenizerBase, vocabulary: Seque
     scored = [(piece, lowest if piece in hidden else score) for piece, score in vocabulary]
     backend = tokenizer.backend_tokenizer
     backend.model = models.Unigram(scored, unk_id=tokenizer.unk_token_id, byte_fallback=bytes_ <= pieces)
+    if isinstance(backend.normalizer, normalizers.Precompiled):
+        backend.normalizer = _composed_first(backend.normalizer)
     backend.decoder = decoders.Sequence(
         [decoders.ByteFallback(), decoders.Metaspace(replacement="▁", prepend_scheme="always")]
     )
+
+
+def _composed_first(own: normalizers.Precompiled) -> normalizers.Sequence:
+    """Return a normalizer that applies NFKC before the model's own map of characters.
+
+    `tokenizers` applies the map to a letter with all its marks at once if they take up to five bytes, and then takes
+    the first entry that fits a part of them; else it composes nothing, as Korean in single letters. SentencePiece maps
+    the longest parts, which after NFKC are single characters.
+    """
+    aside, back = (_FULL_WIDTH_TILDE, _SET_ASIDE), (_SET_ASIDE, _FULL_WIDTH_TILDE)
+    return normalizers.Sequence([normalizers.Replace(*aside), normalizers.NFKC(), normalizers.Replace(*back), own])

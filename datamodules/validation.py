@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import regex
 import xxhash
 
-from metrics.words import nfc
+from metrics.normal_form import normal_form
 
 # The order is the order of the checks; the texts explain the reasons in the report.
 REASONS = {
@@ -20,14 +20,14 @@ REASONS = {
     "not_utf8": "article or summary holds NUL or bytes that are no UTF-8 text",
     "empty_article": "the article is missing or blank",
     "empty_summary": "the summary is missing or blank",
+    "summary_equal": "the summary is the article itself",
     "summary_longer": "the summary is longer than its article",
     "duplicate": "the same article stands earlier in the split",
     "leak": "the same article stands in a split that judges this one",
     "target_too_long": "the summary exceeds max_target_tokens (truncate_targets: drop)",
 }
-_LETTER = re.compile(r"[^\W\d_]")
-_SURROGATE = re.compile(r"[\ud800-\udfff]")
-_SPACE = re.compile(r"\s+")
+_LETTER = regex.compile(r"\p{L}")
+_SURROGATE = regex.compile(r"[\ud800-\udfff]")
 
 
 def audit_row(article: Any, summary: Any) -> str:
@@ -41,7 +41,7 @@ def audit_row(article: Any, summary: Any) -> str:
         A key of `REASONS`, or "" for a usable row.
     """
     for value, reason in ((article, "empty_article"), (summary, "empty_summary")):
-        if value is None or (isinstance(value, str) and not value.strip()):
+        if value is None or (isinstance(value, str) and is_blank(value)):
             return reason
     if not all(isinstance(value, str) for value in (article, summary)):
         return "not_text"
@@ -49,12 +49,19 @@ def audit_row(article: Any, summary: Any) -> str:
         return "not_utf8"
     if not (has_letter(article) and has_letter(summary)):
         return "not_text"
-    return "summary_longer" if len(summary.strip()) > len(article.strip()) else ""
+    if article_key(summary) == article_key(article):
+        return "summary_equal"
+    return "summary_longer" if len(normal_form(summary).strip()) > len(normal_form(article).strip()) else ""
+
+
+def is_blank(text: str) -> bool:
+    """Whether a text has nothing but white space, marks of no width and control characters."""
+    return not normal_form(text).strip()
 
 
 def has_letter(text: str) -> bool:
     """Whether a text has a letter of any script."""
-    return bool(_LETTER.search(text))
+    return bool(_LETTER.search(normal_form(text)))
 
 
 def is_utf8(text: str) -> bool:
@@ -66,11 +73,13 @@ def is_utf8(text: str) -> bool:
 
 
 def article_key(article: str) -> int:
-    """Signed 64-bit hash of an article; equal for texts that differ only in case, spacing or Unicode form."""
-    text = nfc(article).casefold()
+    """Return a signed 64-bit hash of an article; equal for texts that differ only in case or in what no model sees.
+
+    That is the spacing, and all that `normal_form` takes for the same.
+    """
+    text = normal_form(article).casefold()
     text = text.replace("i\u0307", "i").replace("ı", "i")  # İ and I are capitals of i and ı in Turkish, not elsewhere
-    text = _SPACE.sub(" ", text).strip()
-    return xxhash.xxh64_intdigest(text.encode()) - 2**63
+    return xxhash.xxh64_intdigest(" ".join(text.split()).encode()) - 2**63
 
 
 def audit_batch(rows: Mapping[str, Sequence[Any]], known_splits: Sequence[str] | None) -> dict[str, list[Any]]:

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from metrics.names import is_title_case, knows_names, names
+from metrics.normal_form import normal_form
 from metrics.numerals import knows_numerals, numerals
 from metrics.score_intervals import Bootstrap, Scores, score_intervals
 from metrics.significance import Values
 from metrics.stemming import word_stems
-from metrics.words import lowercase, nfc, without_sentinels, words
+from metrics.words import lowercase, without_sentinels, words
 
 Kind = Literal["number", "name"]
 KINDS: tuple[Kind, ...] = ("number", "name")
@@ -27,7 +28,7 @@ class Mention:
 
     Attributes:
         kind: Which of the two.
-        text: As it stands there.
+        text: Its normal form.
         supported: Whether the article has it.
     """
 
@@ -55,11 +56,12 @@ def mentions(article: str, summary: str, language: str, conventional: Set[str] =
         language: Their language; casing and separators are its own.
         conventional: From `conventional_words`; these are not mentions of anything.
     """
-    article, summary = (nfc(text) for text in (article, without_sentinels(summary)))
+    source, summary = normal_form(article), normal_form(without_sentinels(summary))
     checked = checked_kinds(language)
-    found = _numbers(article, summary, language) if checked["number"] else []
+    # As written the article also tells which spaces join thousands: in the normal form all spaces are equal.
+    found = _numbers((source, article), summary, language) if checked["number"] else []
     if checked["name"] and not is_title_case(summary):
-        found += _names(article, summary, language, conventional)
+        found += _names(source, summary, language, conventional)
     return found
 
 
@@ -123,8 +125,8 @@ def _with_mentions(rows: Mapping[str, Sequence[float]], kind: Kind) -> tuple[Val
     return [supported for supported, _ in some], [count for _, count in some]
 
 
-def _numbers(article: str, summary: str, language: str) -> list[Mention]:
-    known = {one.value for one in numerals(article, language)}
+def _numbers(articles: Sequence[str], summary: str, language: str) -> list[Mention]:
+    known = {one.value for article in articles for one in numerals(article, language)}
     return [Mention("number", summary[one.start : one.end], one.value in known) for one in numerals(summary, language)]
 
 

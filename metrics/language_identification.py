@@ -8,7 +8,7 @@ from functools import cache
 import langcodes
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-from metrics.words import nfc
+from metrics.normal_form import normal_form
 
 # A text is called wrong if some language is this many times as likely as the expected one. Of 11,800 Turkish, English
 # and Italian summaries and headlines 6 reach it, and those really are Welsh or English. Taken for another of seven
@@ -50,7 +50,7 @@ def in_other_language(texts: Sequence[str], language: str) -> list[bool]:
     label = _label(language)
     if label is None:
         raise ValueError(f"Language {language!r} is unknown to py3langid; ask is_identifiable first.")
-    return [_surely_other(text, label) for text in texts]
+    return [_surely_other(normal_form(text), label) for text in texts]
 
 
 def identify_language(text: str, known: Sequence[str] = ()) -> str | None:
@@ -67,9 +67,10 @@ def identify_language(text: str, known: Sequence[str] = ()) -> str | None:
         >>> identify_language("Vapur seferleri fırtına yüzünden durduruldu.", known=["tr-TR"])
         'tr-TR'
     """
+    text = normal_form(text)
     if len(text.encode("utf-8", errors="replace")) < _LEAST_BYTES:
         return None
-    likeliest, _ = _identifier().classify(nfc(text))
+    likeliest, _ = _identifier().classify(text)
     if likeliest == _NO_LANGUAGE:
         return None
     return next((code for code in known if _label(code) == likeliest), likeliest)
@@ -78,7 +79,7 @@ def identify_language(text: str, known: Sequence[str] = ()) -> str | None:
 def _surely_other(text: str, label: str) -> bool:
     if len(text.encode("utf-8", errors="replace")) < _LEAST_BYTES:
         return False
-    ranking = _identifier().rank(nfc(text))
+    ranking = _identifier().rank(text)
     likeliest, probability = ranking[0]
     return likeliest != _NO_LANGUAGE and probability > _ODDS * dict(ranking)[label]
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from metrics.normal_form import normal_form
 from metrics.sentences import sentence_spans
-from metrics.words import nfc, word_spans, words
+from metrics.words import word_spans, words
 
 
 def lead_words(articles: Sequence[str], count: int) -> list[str]:
-    """The beginning of each article up to its `count`-th word (at least 1), as `words` counts them; in NFC."""
-    articles = [nfc(article) for article in articles]
+    """Return the beginning of each article's normal form up to its `count`-th word (at least 1), as `words` counts."""
+    articles = [normal_form(article) for article in articles]
     return [_beginning(article, word_spans(article), count) for article in articles]
 
 

@@ -56,7 +56,7 @@ def names(text: str, language: str) -> list[Name]:
     a sentence's first word: the list is for checking against a source, not for counting people.
 
     Args:
-        text: NFC text.
+        text: Text in its normal form.
         language: Its language.
 
     Raises:

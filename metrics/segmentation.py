@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 import regex
 
 _UNSPACED = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]")
+# Thai's and Lao's vowel AM is one letter in ICU's dictionaries and two in a text's normal form.
+_AM = {"\u0e4d\u0e32": "\u0e33", "\u0ecd\u0eb2": "\u0eb3"}
+_LETTER = regex.compile(f"(?s){'|'.join(_AM)}|.")
 
 
 def segment(run: str) -> list[str]:
@@ -24,4 +29,7 @@ def segment(run: str) -> list[str]:
         return [run]
     from icu4py.breakers import WordBreaker  # its dictionaries are of no use to most texts
 
-    return list(WordBreaker(run, "und"))
+    letters = _LETTER.findall(run)
+    spelled = "".join(_AM.get(letter, letter) for letter in letters)
+    rest = iter(letters)
+    return ["".join(islice(rest, len(word))) for word in WordBreaker(spelled, "und")]

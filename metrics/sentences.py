@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-import re
 from itertools import pairwise
 
-# Full stop, Arabic, Urdu, Hindi, Armenian, Ethiopic and Khmer marks.
-_MARKS = ".!?…؟۔।॥։።។"
-# A sentence ends at these marks (with closing quotes or brackets) before white space; Chinese, Japanese and Burmese
-# marks need none. Tried at the first mark of a row only and never backwards: else a row of dots takes quadratic time.
-SENTENCE_END = re.compile(rf"(?<![{_MARKS}])[{_MARKS}]++[\"'”’»)\]]*+(?=\s)|[。！？｡။]+[」』”’）]*")
-_BREAK = re.compile(rf"{SENTENCE_END.pattern}|\n")
+import regex
+
+from metrics.normal_form import normal_form
+
+# Chinese, Japanese and Burmese marks need no white space behind them.
+_WIDE = "。｡！？︒︕︖။"
+# All other full stops, question and exclamation marks of Unicode; Burmese's ၊ is rather a comma.
+_MARKS = rf"[\p{{Sentence_Terminal}}…‥--[{_WIDE}၊]]"
+# What the tokenizer makes of ！ ？ ．; a full stop before Latin letters or digits belongs to a name or a number.
+_WIDE_WRITTEN_NARROW = r"(?<=[\p{Han}\p{Hiragana}\p{Katakana}ー])(?:[!?]++|[.．]++(?![\p{Latin}\p{N}]))"
+# Tried at the first mark of a row only and never backwards: else a row of dots takes quadratic time.
+_END = rf"(?<!{_MARKS}){_MARKS}++[\"'”’»)\]]*+(?=[\s\u200b])|(?:[{_WIDE}]+|{_WIDE_WRITTEN_NARROW})[」』”’）)】》〉]*"
+_LINE_BREAK = r"[\n\v\f\r\x85\u2028\u2029]"
+# To look for any of the marks first takes half the time.
+SENTENCE_END = regex.compile(rf"(?V1)(?=[\p{{Sentence_Terminal}}…‥])(?:{_END})")
+_BREAK = regex.compile(rf"(?V1)(?=[\p{{Sentence_Terminal}}…‥{_LINE_BREAK}])(?:{_END}|{_LINE_BREAK})")
 
 
 def sentences(text: str) -> list[str]:
-    """Sentences by their closing marks; a line break always ends one. An abbreviation before a space does too.
+    """Return sentences by their closing marks; a line break always ends one. An abbreviation before a space does too.
+
+    Thai and Lao have no such marks: there only line breaks end sentences.
 
     Example:
         >>> sentences("Yağdı. Durdu! Bitti")
@@ -24,11 +35,11 @@ def sentences(text: str) -> list[str]:
 
 
 def sentence_spans(text: str) -> list[tuple[int, int]]:
-    """Where the sentences of a text begin and end in it, without white space around them."""
+    """Return where the sentences of a text begin and end in it, without white space around them."""
     bounds = [0, *(match.end() for match in _BREAK.finditer(text)), len(text)]
     trimmed = ((start, text[start:end]) for start, end in pairwise(bounds))
     return [
         (start + len(piece) - len(piece.lstrip()), start + len(piece.rstrip()))
         for start, piece in trimmed
-        if piece.strip()
+        if normal_form(piece).strip()
     ]

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import unicodedata
 from itertools import accumulate, pairwise
 
 import regex
 
+from metrics.normal_form import normal_form
 from metrics.segmentation import segment
 
-# Marks belong to their letters: without them the vowel signs of Hindi, Thai or Arabic would cut words to pieces.
-_RUN = regex.compile(r"[\p{L}\p{M}\p{N}]+")
-# Putting a row of marks in order takes quadratic time; 30 is the bound of Unicode's stream-safe form (UAX 15).
-_SURPLUS_MARKS = regex.compile(r"(?<=\p{M}{30})\p{M}+")
+# Marks belong to their letters: without them the vowel signs of Hindi, Thai or Arabic would cut words to pieces. By
+# themselves they are no words: an emoji is often followed by one.
+_RUN = regex.compile(r"[\p{L}\p{N}][\p{L}\p{M}\p{N}]*")
 SENTINEL = regex.compile(r"<extra_id_\d+>")
 # Of two texts that are compared word by word; the time takes the product of their lengths, and so may the memory.
 MOST_WORDS = 4096
@@ -25,21 +24,19 @@ def base_code(language: str) -> str:
     return language.lower().replace("_", "-").split("-")[0]
 
 
-def nfc(text: str) -> str:
-    """A text in Unicode's form NFC; of a row of combining marks, which no script makes so long, the first 30 stay."""
-    return unicodedata.normalize("NFC", _SURPLUS_MARKS.sub("", text))
-
-
 def lowercase(text: str, language: str) -> str:
-    """Lower-cases NFC text by the rules of a language; in Turkish and Azerbaijani I becomes ı and İ becomes i.
+    """Lower-case the normal form of a text by the rules of a language.
+
+    In Turkish and Azerbaijani I becomes ı, and İ becomes i; so does an i with a loose dot, which other software makes
+    of İ.
 
     Example:
         >>> lowercase("ISPARTA İzmir", "tr")
         'ısparta izmir'
     """
-    text = nfc(text)
+    text = normal_form(text)
     if base_code(language) in _DOTLESS_I:
-        text = text.replace("I", "ı").replace("İ", "i")
+        text = text.replace("I", "ı").replace("İ", "i").replace("i\u0307", "i")
     return text.lower()
 
 
@@ -49,19 +46,20 @@ def without_sentinels(text: str) -> str:
 
 
 def words(text: str) -> list[str]:
-    """Runs of letters (with their marks) and digits of any script; an apostrophe cuts a Turkish name from its suffix.
+    """Return the runs of letters (with their marks) and digits, of any script, in the normal form of a text.
 
-    Scripts without spaces (Chinese, Japanese, Thai, Lao, Khmer, Burmese) are cut by a dictionary.
+    An apostrophe cuts a Turkish name from its suffix. Scripts without spaces (Chinese, Japanese, Thai, Lao, Khmer,
+    Burmese) are cut by a dictionary.
 
     Example:
         >>> words("Ankara'da kar, -3°C")
         ['Ankara', 'da', 'kar', '3', 'C']
     """
-    return [word for run in _RUN.findall(nfc(text)) for word in segment(run)]
+    return [word for run in _RUN.findall(normal_form(text)) for word in segment(run)]
 
 
 def word_spans(text: str) -> list[tuple[int, int]]:
-    """Where the words of an NFC text begin and end in it."""
+    """Return where the words of a text begin and end in it, as it is written; in its normal form they are `words`."""
     return [
         span
         for match in _RUN.finditer(text)

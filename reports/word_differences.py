@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
-from metrics.words import lowercase, nfc, word_spans
+from metrics.words import lowercase, word_spans
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,8 @@ def marked_pieces(text: str, reference: str, other: str, language: str) -> list[
         language: Of all three; decides casing.
 
     Returns:
-        Pieces that together are the NFC text.
+        Pieces that together are the text.
     """
-    text = nfc(text)
     shared = [_shared(text, one, language) for one in (reference, other)]
     return list(_pieces(text, *shared))
 
@@ -63,5 +62,4 @@ def _shared(text: str, other: str, language: str) -> set[int]:
 
 
 def _words(text: str, language: str) -> list[str]:
-    text = nfc(text)
     return [lowercase(text[start:end], language) for start, end in word_spans(text)]

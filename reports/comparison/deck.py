@@ -12,7 +12,7 @@ from reports.comparison.cost import cost_rows, machines
 from reports.comparison.data import data_rows
 from reports.comparison.demo_examples import DIFFERENT, SCORE, telling_examples
 from reports.comparison.findings import Findings
-from reports.comparison.languages import right_language
+from reports.comparison.languages import in_no_other_language
 from reports.comparison.quality import lead_warnings, percent, quality_rows
 from reports.repeated_phrases import shortened
 from reports.score_names import SCORE_NAMES
@@ -116,14 +116,15 @@ def _architectures(found: dict[str, Any] | None) -> list[Slide]:
 
 
 def _languages(findings: Findings) -> Slide | None:
-    """ROUGE-L and the right language by language of training; None where all were trained on the same."""
+    """ROUGE-L and the languages of the outputs by language of training; None where all were trained on the same."""
     if len({tuple(system.trained_languages) for system in findings.systems}) < 2:
         return None
     rows = []
     for system in findings.systems:
         cells = [
-            f"{cell(one.interval(system.name, SCORE), 1)}, {percent(right_language(one, system.name)).split(' ')[0]}"
+            f"{cell(one.interval(system.name, SCORE), 1)}, {share.split(' ')[0]}"
             for one in findings.scores
+            for share in [percent(in_no_other_language(one, system.name))]
         ]
         rows.append((system.name, ", ".join(system.trained_languages) or "–", *cells))
     head = ("system", "trained on", *(f"tested on {one.language}" for one in findings.scores))

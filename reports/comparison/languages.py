@@ -20,7 +20,7 @@ _NAMED = 4
 
 
 def language_section(systems: Sequence[System], scores: Sequence[LanguageScores], folder: Path) -> Section | None:
-    """The share of outputs in the article's language; None where no language can be identified."""
+    """Describe the languages of the outputs by two measures; None where no language can be identified."""
     known = [(one, s) for one in scores for s in systems if "wrong_language" in one.tables.get(s.name, {})]
     if not known:
         return None
@@ -30,30 +30,31 @@ def language_section(systems: Sequence[System], scores: Sequence[LanguageScores]
             one.language,
             system.name,
             ", ".join(system.trained_languages) or "–",
-            percent(right_language(one, system.name)),
+            percent(in_no_other_language(one, system.name)),
             ", ".join(f"{code} {share:.1%}" for code, share in [*shares[system.name, one.language].items()][:_NAMED]),
         ]
         for one, system in known
     ]
     note = (
-        "*Right*: outputs that are not empty and not surely in another language than their article (py3langid; short "
-        "ones of which it cannot be sure count as right), with the 95% interval over articles and seeds. *Identified "
-        f"as*: the likeliest language of up to {_SAMPLE:,} outputs of the first seed."
+        "*In no other language*: outputs that are not empty and not surely in another language than their article "
+        "(py3langid; short ones of which it cannot be sure count), with the 95% interval over articles and seeds. "
+        f"*Identified as*: the likeliest language of up to {_SAMPLE:,} outputs of the first seed; short ones have "
+        "none, so that the share of the article's language is the lower of the two."
     )
-    head = ["article", "system", "trained on", "right [95%]", "identified as"]
+    head = ["article", "system", "trained on", "in no other language [95%]", "identified as"]
     own = {(name, language): found.get(language, 0.0) for (name, language), found in shares.items()}
     figure = draw_transfer(systems, scores, own, folder)
     picture = f"\n\n![Scores and languages of the outputs by languages of training and of the articles]({figure})"
     return Section("Language of the outputs", f"{note}{picture if figure else ''}\n\n{table(head, rows)}")
 
 
-def right_language(one: LanguageScores, system: str) -> Interval | None:
-    """Share of a system's outputs that hold words and are not surely in another language; None if nobody can tell."""
+def in_no_other_language(one: LanguageScores, system: str) -> Interval | None:
+    """Return the share of outputs that hold words and are not surely in another language; None if nobody can tell."""
     figures = one.tables.get(system, {})
     if "wrong_language" not in figures:
         return None
-    right = 1 - figures["wrong_language"] - figures.get("empty", 0.0)
-    return LanguageScores(one.language, one.ids, {system: {"right": right}}, 0).interval(system, "right")
+    share, name = 1 - figures["wrong_language"] - figures.get("empty", 0.0), "in_no_other_language"
+    return LanguageScores(one.language, one.ids, {system: {name: share}}, 0).interval(system, name)
 
 
 def _identified(system: System, one: LanguageScores) -> dict[str, float]:

@@ -22,7 +22,7 @@ def draw_transfer(
     own_language: Mapping[tuple[str, str], float],
     folder: Path,
 ) -> str | None:
-    """Draws ROUGE-L, and the share of outputs in the article's language, by system and language of the articles.
+    """Draw ROUGE-L, and the share of outputs identified as in the article's language, by system and that language.
 
     Args:
         systems: In the order of the rows.
@@ -44,7 +44,7 @@ def draw_transfer(
     figure, axes = plt.subplots(1, 2, figsize=(8, 1.2 + 0.34 * len(systems)), sharey=True, layout="constrained")
     # ROUGE of different languages does not compare, so the shade is relative to the best of a column.
     _heat_map(axes[0], rouge, rouge / np.maximum(np.nanmax(rouge, axis=0), 1e-9), "ROUGE-L", ".1f")
-    _heat_map(axes[1], share, share / 100, "in the article's language (%)", ".0f")
+    _heat_map(axes[1], share, share / 100, "identified as the article's language (%)", ".0f")
     axes[0].set_yticks(range(len(systems)), [system.name for system in systems])
     for axis in axes:
         axis.set_xticks(range(len(scores)), [one.language for one in scores])

@@ -29,7 +29,7 @@ def folder(tmp_path):
     write_jsonl(
         tmp_path / "a.jsonl", [{"article": TEXT}, {"article": None}, "no record", {"article": 3}, {"article": "1"}]
     )
-    write_table(tmp_path / "b.csv", [{"article": TEXT, "other": "x"}, {"article": " ", "other": "x"}])
+    write_table(tmp_path / "b.csv", [{"article": TEXT, "other": "x"}, {"article": "\u200b ", "other": "x"}])
     (tmp_path / "c").mkdir()
     (tmp_path / "c" / "d.txt").write_bytes(b"\xef\xbb\xbf" + TEXT.encode())
     (tmp_path / "c" / "e.txt").write_bytes(os.urandom(64) + b"\xff")

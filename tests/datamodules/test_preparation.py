@@ -26,6 +26,7 @@ def test_every_bad_row_is_counted_under_its_reason(prepare_sources, tmp_path):
         pair(3) | {"article": " "},
         pair(4) | {"summary": None},
         pair(5) | {"article": "Short."},
+        pair(7) | {"summary": pair(7)["article"]},
         pair(0),
         pair(6, "test"),
         pair(6),
@@ -42,11 +43,12 @@ def test_every_bad_row_is_counted_under_its_reason(prepare_sources, tmp_path):
         "not_text": 1,
         "empty_article": 1,
         "empty_summary": 1,
+        "summary_equal": 1,
         "summary_longer": 1,
         "duplicate": 1,
         "leak": 1,
     }
-    assert (train.read, train.kept, test.kept, test.problems) == (10, 1, 1, {})
+    assert (train.read, train.kept, test.kept, test.problems) == (11, 1, 1, {})
     assert list(splits["train"]["id"]) == ["row-0"]
 
 
@@ -77,6 +79,23 @@ def test_duplicates_and_leaks_are_found_across_sources(prepare_sources, tmp_path
     }
     assert list(rows["train"]["id"]) == ["row-0", "row-4"]
     assert list(rows["test"]["id"]) == ["row-2", "row-3"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("{}", "{}\u200f"), ("{}…", "{}..."), ("{} １２", "{} 12")],
+    ids=["no width", "dots", "full width"],
+)
+def test_articles_of_equal_tokens_are_duplicates_and_leaks(prepare_sources, tiny_tokenizer, tmp_path, one, other):
+    first, second = (pair(0) | {"article": form.format(pair(0)["article"])} for form in (one, other))
+    ids = [tiny_tokenizer(row["article"], add_special_tokens=False).input_ids for row in (first, second)]
+    assert ids[0] == ids[1]
+    rows = [first, second, pair(1), first | {"split": "test"}]
+    source = SummarizationSource(
+        "en", write_jsonl(tmp_path / "a.jsonl", rows), columns=BY_COLUMN, splits=Splits(validation=None)
+    )
+    _, (train, _) = prepare_sources(source)
+    assert (train.kept, train.problems) == (1, {"duplicate": 1, "leak": 1})
 
 
 def test_limit_takes_a_fixed_sample_that_is_not_the_beginning(prepare_sources, train_source):

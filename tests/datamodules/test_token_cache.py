@@ -67,7 +67,9 @@ def test_held_out_documents_stay_so_when_others_are_added(encode, tiny_tokenizer
 
 
 def test_bad_documents_are_left_out_and_counted(encode, tmp_path):
-    file = write(tmp_path / "texts.txt", [*DOCUMENTS, "", "   ", "12 34", DOCUMENTS[3].upper(), DOCUMENTS[4]])
+    file = write(
+        tmp_path / "texts.txt", [*DOCUMENTS, "", "\u200b ", "12 ½", DOCUMENTS[3].upper(), f"{DOCUMENTS[4]}\u200f"]
+    )
     file.write_bytes(file.read_bytes() + b"\xff\xfe kar\n")
     record = encode(file).record
     assert record["problems"] == {"unreadable": 1, "empty": 2, "not_text": 1, "duplicate": 2}

@@ -1,6 +1,7 @@
 import json
 import re
 import shutil
+import unicodedata
 
 import pytest
 import sentencepiece
@@ -9,6 +10,7 @@ from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
 from datamodules.tokenizer import load_tokenizer, tokenizer_fingerprint
+from lightning_modules.portable_tokenizer import save_portable
 
 
 def ids_of(tokenizer, text):
@@ -44,6 +46,32 @@ def test_ids_equal_those_of_the_sentencepiece_library(tiny_tokenizer, random_mt5
     assert tiny_tokenizer(sentences, add_special_tokens=False).input_ids == library.encode(sentences)
 
 
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("Việt Nam nước lũ", "Việt Nam nước lũ"),
+        ("한국어", "한국어"),
+        ("ǖ ẍ\u0301", "ǖ ẍ\u0301"),
+        ("Ａ\u0301 ²\u0301", "Á 2\u0301"),
+        ("ﻻ\u064b", "لا\u064b"),
+        ("ﾊﾞｽ", "バス"),
+        ("１０～２０ 〜", "10～20 〜"),  # the one character that SentencePiece leaves as it is
+    ],
+)
+def test_letters_and_their_marks_are_read_as_by_the_sentencepiece_library(tiny_tokenizer, random_mt5, text, written):
+    library = sentencepiece.SentencePieceProcessor(model_file=str(random_mt5 / "spiece.model"))
+    for form in (text, unicodedata.normalize("NFD", text)):
+        assert tiny_tokenizer.decode(ids_of(tiny_tokenizer, form)) == written
+        assert ids_of(tiny_tokenizer, form) == library.encode(form)
+
+
+def test_saved_tokenizer_reads_letters_in_the_same_way(tiny_tokenizer, tmp_path):
+    text = unicodedata.normalize("NFD", "Việt 한국어 ～")
+    save_portable(tiny_tokenizer, tmp_path, 64)
+    for again in (load_tokenizer(str(tmp_path)), PreTrainedTokenizerFast.from_pretrained(tmp_path)):
+        assert ids_of(again, text) == ids_of(tiny_tokenizer, text)
+
+
 def test_sentinels_are_the_last_hundred_pieces_in_falling_order(tiny_tokenizer):
     assert [tiny_tokenizer.convert_tokens_to_ids(f"▁<extra_id_{number}>") for number in range(100)] == list(
         range(7999, 7899, -1)
@@ -54,6 +82,14 @@ def test_sentinels_are_the_last_hundred_pieces_in_falling_order(tiny_tokenizer):
 def test_special_ids_are_those_of_mt5(tiny_tokenizer):
     ids = (tiny_tokenizer.pad_token_id, tiny_tokenizer.eos_token_id, tiny_tokenizer.unk_token_id)
     assert ids == (0, 1, 2)
+
+
+def test_fingerprint_is_that_of_the_models_own_map_of_characters(tiny_tokenizer, random_mt5):
+    bare = load_tokenizer(str(random_mt5))
+    bare.backend_tokenizer.normalizer = bare.backend_tokenizer.normalizer[
+        3
+    ]  # as checkpoints of earlier versions had it
+    assert tokenizer_fingerprint(bare) == tokenizer_fingerprint(tiny_tokenizer)
 
 
 def test_fingerprint_names_the_vocabulary(tiny_tokenizer, random_mt5, tmp_path):

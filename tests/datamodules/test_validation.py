@@ -13,13 +13,20 @@ ARTICLE = "Vapur bu sabah limandan geç kalktı."
     [
         (ARTICLE, "Vapur gecikti.", ""),
         ("東京で雪が降った。", "東京で雪。", ""),
-        (ARTICLE, ARTICLE, ""),
-        (ARTICLE, f" {ARTICLE}\n", ""),
+        (ARTICLE, ARTICLE, "summary_equal"),
+        (ARTICLE, f" {ARTICLE}\n", "summary_equal"),
+        (ARTICLE, ARTICLE.upper(), "summary_equal"),
+        ("Beklenen oldu… Vapur １０ gün yok.", "Beklenen oldu... Vapur 10 gün\u200fyok.", "summary_equal"),
         (None, "Vapur.", "empty_article"),
         (" \n\t", "Vapur.", "empty_article"),
         (None, None, "empty_article"),
         (ARTICLE, None, "empty_summary"),
         (ARTICLE, "\u00a0 ", "empty_summary"),
+        ("\ufeff\u200b", "Vapur.", "empty_article"),
+        (ARTICLE, "\u200f\x01", "empty_summary"),
+        (ARTICLE, "½ ²", "not_text"),
+        ("㌔", "Ⅳ", ""),
+        ("\u0635\u0644\u0649 \u0627\u0644\u0644\u0647", "\ufdfa", "summary_longer"),  # one character, four words
         (ARTICLE, 3, "not_text"),
         (["a"], "Vapur.", "not_text"),
         (float("nan"), "Vapur.", "not_text"),
@@ -47,12 +54,31 @@ def test_row_is_judged_by_itself(article, summary, reason):
         str.lower,
         lambda text: f"\n {text.replace(' ', '  ')} ",
         lambda text: unicodedata.normalize("NFD", text),
+        lambda text: f"\ufeff{text}\u200f",
+        lambda text: text.replace(" ", "\u00a0\u200b"),
     ],
-    ids=["upper", "lower", "spacing", "NFD"],
+    ids=["upper", "lower", "spacing", "NFD", "no width", "no break"],
 )
 @pytest.mark.parametrize("text", ["Perché la città è chiusa", "İzmir'de IŞIK ısı: çığ, Ağrı", "Straße"])
 def test_key_is_the_same_for_variants_of_an_article(text, variant):
     assert article_key(variant(text)) == article_key(text)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Sustu… Sonra", "Sustu... Sonra"),
+        ("１０ kişi", "10 kişi"),
+        ("ﬁlm", "film"),
+        ("ﺍﻟﺴﻼﻡ", "السلام"),
+        ("น้ำ", "น้\u0e4d\u0e32"),
+        ("ｶﾞｽ", "ガス"),
+        ("x\x01y", "xy"),
+    ],
+)
+def test_key_is_the_same_for_articles_that_no_model_can_tell_apart(one, other):
+    assert one != other
+    assert article_key(one) == article_key(other)
 
 
 def test_key_tells_articles_apart_and_fits_int64():

@@ -33,6 +33,12 @@ def test_languages_of_other_scripts_and_families(language: str) -> None:
     assert in_other_language(list(TEXTS.values()), language) == [other != language for other in TEXTS]
 
 
+def test_full_width_letters_are_in_the_language_that_they_spell() -> None:
+    text = "".join(chr(ord(one) + 0xFEE0) if one.isalpha() else one for one in "The ferry left the harbour late again.")
+    assert identify_language(text) == "en"
+    assert in_other_language([text], "en") == [False]
+
+
 @pytest.mark.parametrize(
     "text", ["", "Hello world", "12,5 % 1.000.000 2024 17:30 99/100 12345", "Velmora Line", "1234567890 " * 5]
 )

@@ -190,6 +190,7 @@ def test_languages_of_outputs_are_identified(tmp_path):
     text = language_section(systems, scores_by_language(systems), tmp_path).markdown
     assert row(text, "tr")[2:5] == ["en", "100.0% [100.0, 100.0]", "en 100.0%"]
     assert row(text, "en")[4] == "too short 100.0%"
+    assert "in no other language [95%]" in text and "right" not in text
     assert "transfer" not in text and not (tmp_path / "figures").exists()
 
 

@@ -21,6 +21,12 @@ def test_words_are_matched_in_order_and_in_the_casing_of_the_language() -> None:
         ("dün", False, True),  # before the match in the reference
     ]
     assert marks("I", "ı", "i", "en") == [("I", False, True)]
+    decomposed = "น้\u0e4d\u0e32"  # as the tokenizer spells it; shown as it is
+    assert marks(f"{decomposed}ท่วม １０", "น้ำท่วม 10", "x", "th") == [
+        (decomposed, True, False),
+        ("ท่วม", True, False),
+        ("１０", True, False),
+    ]
 
 
 def scored(name: str, score: float, prediction: str = "x", **changed: object) -> dict:
