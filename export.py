@@ -16,10 +16,10 @@ from lightning_modules.checkpoint_model import Checkpoint, read_checkpoint
 from lightning_modules.export import FORMATS, Form, export, push, require_exportable
 from lightning_modules.run_checkpoints import checkpoint_of_run
 from lightning_modules.run_settings import configuration_of
-from reports.card_metadata import is_hub_id
 from reports.card_record import CardRecord, read_run_files
 from reports.data_card import data_card
 from reports.model_card import model_card
+from reports.published_names import is_hub_id
 
 COMPARED = 16  # texts
 

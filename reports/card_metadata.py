@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-
 from huggingface_hub import DatasetCardData, EvalResult, ModelCardData
 
 from reports.card_record import CardRecord
+from reports.published_names import is_hub_id, language_name, published_path
 from reports.score_names import SCORE_NAMES
 
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-_FILES = (".csv", ".tsv", ".jsonl", ".parquet")
 _LIBRARIES = {"merged": "transformers", "adapter": "peft", "ctranslate2": "ctranslate2"}
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
@@ -48,11 +44,6 @@ def data_metadata(record: CardRecord) -> DatasetCardData:
     )
 
 
-def is_hub_id(name: str) -> bool:
-    """Whether a name is that of a repository, rather than of something on this machine."""
-    return bool(_HUB_ID.fullmatch(name)) and not Path(name).exists() and Path(name).suffix not in _FILES
-
-
 def _languages(record: CardRecord) -> list[str]:
     return list(dict.fromkeys(code.split("-")[0].lower() for code in record.languages))
 
@@ -68,7 +59,7 @@ def _results(record: CardRecord) -> list[EvalResult]:
     for language, scores in record.results.languages.items():
         own = [source["path"] for source in record.sources if source["language"] == language]
         kind = own[0] if len(own) == 1 and is_hub_id(own[0]) else "custom"
-        name = f"{', '.join(Path(path).name for path in own)} ({language})"
+        name = f"{', '.join(map(published_path, own))} ({language_name(language)})"
         found += [
             EvalResult(
                 task_type="summarization",

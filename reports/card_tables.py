@@ -7,6 +7,7 @@ from typing import Any
 
 from metrics.significance import Interval
 from reports.card_record import CardRecord
+from reports.published_names import language_name, published_path
 from reports.results import Results
 
 UNKNOWN = "not recorded"
@@ -62,7 +63,7 @@ def quality_table(results: Results) -> str:
     titles = {"model": "this model", "lead": "first words of the article", "lead1": "first sentence"}
     titles |= {f"lead{count}": f"first {count} sentences" for count in (2, 3)}
     return table(
-        ["summary", "score", *languages],
+        ["summary", "score", *map(language_name, languages)],
         (
             [
                 titles.get(who, who),
@@ -79,7 +80,7 @@ def collapse_table(results: Results) -> str:
     languages = list(results.languages)
     named = {name for scores in results.languages.values() for name in scores}
     return table(
-        ["figure", *languages, "meaning"],
+        ["figure", *map(language_name, languages), "meaning"],
         (
             [name, *(cell(results.languages[code].get(name), 3) for code in languages), meaning]
             for name, meaning in COLLAPSE.items()
@@ -94,8 +95,8 @@ def data_table(record: CardRecord) -> str:
         ["corpus", "language", "licence", "rows: train", "validation", "test", "left out"],
         (
             [
-                f"`{_title(source)}`",
-                source["language"],
+                f"`{_shown_title(source)}`",
+                language_name(source["language"]),
                 source.get("licence") or UNKNOWN,
                 *(_rows(record, source, split) for split in ("train", "validation", "test")),
                 left_out(own_splits(record, source)),
@@ -117,6 +118,16 @@ def own_splits(record: CardRecord, source: dict[str, Any]) -> list[dict[str, Any
         for split in record.splits
         if split["source"] == _title(source) and split["language"] == source["language"]
     ]
+
+
+def shown_splits(record: CardRecord) -> list[dict[str, Any]]:
+    """Counts of all splits, each with its corpus as `data_table` names it."""
+    shown = {_title(source): _shown_title(source) for source in record.sources}
+    return [split | {"source": shown.get(split["source"], published_path(split["source"]))} for split in record.splits]
+
+
+def _shown_title(source: dict[str, Any]) -> str:
+    return _title(source | {"path": published_path(source["path"])})
 
 
 def _title(source: dict[str, Any]) -> str:

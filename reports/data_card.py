@@ -8,7 +8,8 @@ from huggingface_hub import DatasetCard
 
 from reports.card_metadata import data_metadata
 from reports.card_record import CardRecord
-from reports.card_tables import UNKNOWN, data_table, table
+from reports.card_tables import UNKNOWN, data_table, shown_splits, table
+from reports.published_names import language_name, language_names, published_path
 
 
 def data_card(record: CardRecord) -> DatasetCard:
@@ -20,8 +21,9 @@ def data_card(record: CardRecord) -> DatasetCard:
 
 def _opening(record: CardRecord) -> str:
     return (
-        f"# Data of {record.name}\n\nArticles and their summaries in {', '.join(record.languages)}, as they were used "
-        f"for training, validation and test. The data themselves are not in this repository.\n\n{data_table(record)}"
+        f"# Data of {record.name}\n\nArticles and their summaries in {language_names(record.languages)}, as they were "
+        "used for training, validation and test. The data themselves are not in this repository.\n\n"
+        + data_table(record)
     )
 
 
@@ -42,12 +44,12 @@ def _lengths(record: CardRecord) -> str:
     ]
     return (
         "## Lengths\n\nTokens before cutting: median / 90% / 99% / longest; cut is the share of longer texts.\n\n"
-        + table(head, (_row(split) for split in record.splits))
+        + table(head, (_row(split) for split in shown_splits(record)))
     )
 
 
 def _row(split: dict[str, Any]) -> list[object]:
-    cells: list[object] = [f"`{split['source']}`", split["language"], split["split"]]
+    cells: list[object] = [f"`{split['source']}`", language_name(split["language"]), split["split"]]
     cells += [f"{split['read']:,}", f"{split['kept']:,}"]
     for lengths in (split["source_tokens"], split["target_tokens"]):
         cells += ["/".join(str(value) for value in lengths["percentiles"].values()), f"{lengths['truncated']:.1%}"]
@@ -65,7 +67,7 @@ def _handling(record: CardRecord) -> str:
 
 
 def _limits(record: CardRecord) -> str:
-    lacking = [source["path"] for source in record.sources if not source.get("licence")]
+    lacking = [published_path(source["path"]) for source in record.sources if not source.get("licence")]
     text = "## Limits\n\nThe texts are as published, errors and opinions included, and may name people."
     if lacking:
         text += f" The licence is not recorded of: {', '.join(f'`{path}`' for path in lacking)}."

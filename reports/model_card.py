@@ -9,6 +9,7 @@ from huggingface_hub import ModelCard
 from reports.card_metadata import model_metadata
 from reports.card_record import CardRecord
 from reports.card_tables import UNKNOWN, collapse_table, data_table, quality_table, settings_table
+from reports.published_names import language_name, language_names, published_path
 
 _GENERATE = """text = prefix + article
 inputs = tokenizer(text, truncation=True, return_tensors="pt")
@@ -59,10 +60,14 @@ def _opening(record: CardRecord) -> str:
         "ctranslate2": "In CTranslate2's format, a fine-tuned",
     }
     return (
-        f"# {record.name}\n\n{kind[record.form]} `{record.base.get('name', UNKNOWN)}` that summarises articles in "
-        f"{', '.join(record.languages)}. Trained with ozet ({record.model.get('adaptation', 'full')}); this card was "
-        "written from the run's own record."
+        f"# {record.name}\n\n{kind[record.form]} `{_base(record)}` that summarises articles in "
+        f"{language_names(record.languages)}. Trained with ozet ({record.model.get('adaptation', 'full')}); this card "
+        "was written from the run's own record."
     )
+
+
+def _base(record: CardRecord) -> str:
+    return published_path(record.base.get("name", UNKNOWN))
 
 
 def _loading(record: CardRecord) -> str:
@@ -86,7 +91,7 @@ def _results(record: CardRecord) -> str:
             "results, and another export puts them here). Nothing is claimed of its quality."
         )
     results = record.results
-    counts = ", ".join(f"{count:,} {language}" for language, count in results.counts.items())
+    counts = ", ".join(f"{count:,} {language_name(language)}" for language, count in results.counts.items())
     share = results.bootstrap.get("confidence")
     bert = results.settings.get("bertscore")
     return (
@@ -109,7 +114,7 @@ def _training(record: CardRecord) -> str:
     data = record.configuration["data"]["init_args"]
     optimizer = model.get("optimizer") or {}
     settings: dict[str, Any] = {
-        "base": record.base.get("name", UNKNOWN),
+        "base": _base(record),
         "revision": record.base.get("commit") or record.base.get("revision") or "main",
         "adaptation": model.get("adaptation", "full"),
         **({"lora": model["lora"]} if model.get("adaptation") != "full" else {}),
@@ -161,9 +166,9 @@ def _limits(record: CardRecord) -> str:
     )
     return (
         "## Limits\n\n- Summaries may state what the article does not: check names, numbers and negations.\n"
-        f"- It knows {', '.join(record.languages)} and texts like those it was trained on; scores hold for these test "
-        "rows only.\n- What stands after the cut of a long article is not seen.\n- It repeats the biases of its base "
-        f"and its data.\n- {rights}{unknown}"
+        f"- It knows {language_names(record.languages)} and texts like those it was trained on; scores hold for these "
+        "test rows only.\n- What stands after the cut of a long article is not seen.\n- It repeats the biases of its "
+        f"base and its data.\n- {rights}{unknown}"
     )
 
 

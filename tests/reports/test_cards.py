@@ -6,10 +6,10 @@ import pytest
 from huggingface_hub import DatasetCard, ModelCard
 
 from metrics.significance import Interval
-from reports.card_metadata import is_hub_id
 from reports.card_record import CardRecord, read_run_files
 from reports.data_card import data_card
 from reports.model_card import model_card
+from reports.published_names import is_hub_id, language_names
 from reports.results import Results, write_results
 
 SOURCES = [
@@ -96,8 +96,8 @@ def test_hub_reads_the_model_card_and_its_results():
         "| first words of the article | rougeL | 33.00 [32.00, 34.00] |",
         "| first sentence | rougeL | 34.00",
         "| ended | 35.000 [34.000, 36.000] | 55.000",
-        "| `haber.jsonl` | tr | cc0-1.0 | 4,000 | 0 | 40 | duplicate 12, over limit 14 |",
-        "| `csebuetnlp/xlsum (english)` | en | not recorded | 9,000 | 0 | 0 | leak 3, over limit 7 |",
+        "| `haber.jsonl` | Turkish | cc0-1.0 | 4,000 | 0 | 40 | duplicate 12, over limit 14 |",
+        "| `csebuetnlp/xlsum (english)` | English | not recorded | 9,000 | 0 | 0 | leak 3, over limit 7 |",
         "`{'rank': 16}`",
         "| `seed` | `3` |",
         "38f23af8ec210eb6c376d40e9c56bd25a80f195d",
@@ -134,7 +134,7 @@ def test_hub_reads_the_data_card():
     card = DatasetCard(str(data_card(RECORD)))
     assert (card.data.multilinguality, card.data.size_categories) == ("multilingual", "10K<n<100K")
     assert (card.data.license, card.data.task_categories) == (None, ["summarization"])
-    assert "| `haber.jsonl` | tr | train | 4,019 | 4,000 | 210/300/410/512 | 12.5% |" in str(card)
+    assert "| `haber.jsonl` | Turkish | train | 4,019 | 4,000 | 210/300/410/512 | 12.5% |" in str(card)
     assert "not recorded of: `csebuetnlp/xlsum`" in str(card)
     same = replace(RECORD, configuration=RECORD.configuration | {"data": {"init_args": {"sources": SOURCES[:1]}}})
     assert data_card(same).data.license == "cc0-1.0"
@@ -162,3 +162,34 @@ def test_results_of_another_step_are_not_this_checkpoints(tmp_path):
 )
 def test_hub_ids(name, expected):
     assert is_hub_id(name) == expected
+
+
+@pytest.mark.parametrize("card", [model_card, data_card])
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("/home/someone/news/haber.jsonl", "haber.jsonl"),
+        ("../news/haber.jsonl", "haber.jsonl"),
+        ("https://example.org/news/haber.jsonl", "https://example.org/news/haber.jsonl"),
+    ],
+)
+def test_cards_keep_folders_of_this_machine_to_themselves(card, path, shown):
+    configuration = {**RECORD.configuration, "data": {"init_args": {"sources": [{**SOURCES[0], "path": path}]}}}
+    base = {**RECORD.base, "name": "/home/someone/models/my-base"}
+    local = replace(RECORD, configuration=configuration, base=base, data={"splits": [split(path, "tr", "train", 9)]})
+    text = str(card(local))
+    assert "/home" not in text
+    assert "../" not in text
+    assert f"`{shown}` | Turkish" in text
+
+
+@pytest.mark.parametrize(
+    ("codes", "names"),
+    [
+        (["it"], "Italian"),
+        (["tr", "en"], "Turkish and English"),
+        (["sr-Latn", "pt-BR", "th"], "Serbian (Latin), Portuguese (Brazil) and Thai"),
+    ],
+)
+def test_languages_are_named_as_a_person_names_them(codes, names):
+    assert language_names(codes) == names
