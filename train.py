@@ -23,6 +23,7 @@ from callbacks.graceful_stop import GracefulStop
 from callbacks.nan_replay import TRAINER_SETTINGS, replay
 from callbacks.progress_bar import TrainingProgressBar
 from callbacks.random_state import RandomState
+from callbacks.results_writer import ResultsWriter
 from callbacks.run_choice import FinishedRun
 from callbacks.run_folder import place_run, require_writable
 from callbacks.run_record import RunRecord, resolved
@@ -48,6 +49,17 @@ class Trainer(L.Trainer):
         for logger in self.loggers:
             logger.save()
         super().save_checkpoint(*args, **kwargs)
+
+    def validate(self, *args: Any, verbose: bool | None = None, **kwargs: Any) -> Any:
+        """Evaluate on the validation rows; Lightning prints its table if told to, or if `ResultsWriter` prints none."""
+        return super().validate(*args, verbose=self._without_results() if verbose is None else verbose, **kwargs)
+
+    def test(self, *args: Any, verbose: bool | None = None, **kwargs: Any) -> Any:
+        """Evaluate on the test rows; Lightning prints its table if told to, or if `ResultsWriter` prints none."""
+        return super().test(*args, verbose=self._without_results() if verbose is None else verbose, **kwargs)
+
+    def _without_results(self) -> bool:
+        return not any(isinstance(callback, ResultsWriter) for callback in self.callbacks)
 
     def prepare(self, model: L.LightningModule, datamodule: L.LightningDataModule) -> None:
         """Download the base, download, check and encode the data, and print the report, without training."""

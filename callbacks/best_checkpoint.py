@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -44,6 +45,12 @@ class BestCheckpoint(ModelCheckpoint):
         """Choose the folder: that of the run."""
         self.dirpath = str(Path(trainer.default_root_dir).absolute() / "checkpoints")
         super().setup(trainer, pl_module, stage)
+
+    @property
+    def best_step(self) -> int | None:
+        """The step of the best checkpoint; None without one, or where `filename` does not tell."""
+        told = re.search(r"step=(\d+)", Path(self.best_model_path).stem)
+        return int(told[1]) if told else None
 
     def state_dict(self) -> dict[str, Any]:
         """Return the best files and their scores, and the step that was saved last."""

@@ -10,16 +10,19 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 from rich.console import Console
 
+from callbacks.best_checkpoint import BestCheckpoint
 from callbacks.last_checkpoint import last_checkpoint
+from callbacks.step_rows import read_rows
 from callbacks.watcher import Watcher
-from lightning_modules.evaluation import Evaluation
 from reports.curves import draw_curves
+from reports.published_names import language_name
 
 
 class ClosingSummary(Watcher):
-    """Prints summaries of the last validation beside their references, and the paths of run, curves and checkpoints.
+    """Prints summaries of the best validation beside their references, and the paths of run, curves and checkpoints.
 
-    Of a module that generates no summaries, such as that of pretraining, the paths alone.
+    The summaries are those of `SummaryTable`; without it, and of a module that generates none, the paths alone. They
+    are of the last validation where no `BestCheckpoint` names the best by its step.
 
     Args:
         examples: Summaries printed of each language; at least 0.
@@ -33,15 +36,14 @@ class ClosingSummary(Watcher):
         if stage != "fit" or not trainer.is_global_zero:
             return
         console = Console(highlight=False)
-        evaluation = getattr(pl_module, "evaluation", None) or Evaluation()
-        summaries = sorted(evaluation.summaries, key=lambda summary: summary.id)
-        for language in sorted({summary.language for summary in summaries}):
-            console.rule(language)
-            for summary in [one for one in summaries if one.language == language][: self.examples]:
-                console.print(f"[bold]{summary.id}[/bold] reference: ", end="")
-                console.print(summary.reference, markup=False)
-                console.print(f"{' ' * len(summary.id)} generated: ", end="")
-                console.print(summary.prediction or "(empty)", markup=False)
+        rows = _best(read_rows(Path(trainer.default_root_dir) / "summaries.jsonl"), trainer)
+        for language in sorted({row["language"] for row in rows}):
+            console.rule(f"{language_name(language)}, summaries after step {rows[0]['step']}")
+            for row in [one for one in rows if one["language"] == language][: self.examples]:
+                console.print(f"[bold]{row['id']}[/bold] reference: ", end="")
+                console.print(row["reference"], markup=False)
+                console.print(f"{' ' * len(row['id'])} generated: ", end="")
+                console.print(row["generated"] or "(empty)", markup=False)
         console.rule("Run")
         for name, path in self._paths(trainer).items():
             console.print(f"{name:<18}{path}", soft_wrap=True)
@@ -58,6 +60,14 @@ class ClosingSummary(Watcher):
             if Path(path).is_file():
                 paths[f"{name} checkpoint"] = f"{path} ({Path(path).stat().st_size / 2**20:.1f} MiB)"
         return paths
+
+
+def _best(rows: list[dict[str, Any]], trainer: L.Trainer) -> list[dict[str, Any]]:
+    """The rows of the best step, or of the last."""
+    best = [callback.best_step for callback in trainer.checkpoint_callbacks if isinstance(callback, BestCheckpoint)]
+    steps = [row["step"] for row in rows]
+    wanted = best[0] if best and best[0] in steps else max(steps, default=None)
+    return [row for row in rows if row["step"] == wanted]
 
 
 def _is_monitored(callback: L.Callback) -> bool:

@@ -18,14 +18,14 @@ from metrics.lead import mean_word_count
 from metrics.score_intervals import Bootstrap, score_intervals
 from metrics.significance import Values
 from reports.results import Results, write_predictions, write_results
-from reports.results_table import results_table
+from reports.results_table import figures_table, results_table
 
 
 class ResultsWriter(L.Callback):
-    """Writes `test/results.json` and `test/predictions.jsonl` into the run's folder, and prints a table.
+    """Writes `test/results.json` and `test/predictions.jsonl` into the run's folder, and prints tables.
 
     Every score comes with its bootstrap interval; a score that some summaries of a language lack is left out there, and
-    named. `reports.results` reads the files. A second test of the same run replaces both.
+    named. `reports.results` reads the files. A second test of the same run replaces both. `validate` only prints.
 
     Args:
         bootstrap: Settings of the intervals.
@@ -41,17 +41,16 @@ class ResultsWriter(L.Callback):
 
     def teardown(self, trainer: L.Trainer, pl_module: Any, stage: str) -> None:
         """Writes and prints, after every other callback has added its scores."""
-        if stage != "test" or not trainer.is_global_zero:
+        if stage not in ("validate", "test") or not trainer.is_global_zero:
             return
         folder = Path(trainer.default_root_dir) / "test"
         results = self._results(trainer, pl_module)
-        write_predictions(folder / "predictions.jsonl", map(asdict, pl_module.evaluation.summaries))
-        write_results(folder / "results.json", results)
-        Console().print(results_table(results))
-        for language, names in results.incomplete.items():
-            if names:
-                print(f"Left out in {language}, since summaries lack them: {names}", flush=True)
-        print(f"Results: {folder / 'results.json'}", flush=True)
+        if stage == "test":
+            write_predictions(folder / "predictions.jsonl", map(asdict, pl_module.evaluation.summaries))
+            write_results(folder / "results.json", results)
+        _print(results)
+        if stage == "test":
+            print(f"Results: {folder / 'results.json'}", flush=True)
 
     def _results(self, trainer: L.Trainer, pl_module: Any) -> Results:
         by_language: dict[str, list[EvaluatedSummary]] = pl_module.evaluation.by_language()
@@ -74,6 +73,15 @@ class ResultsWriter(L.Callback):
             packages=package_versions(),
             git=git_state(),
         )
+
+
+def _print(results: Results) -> None:
+    console = Console()
+    console.print(results_table(results))
+    console.print(figures_table(results))
+    for language, names in results.incomplete.items():
+        if names:
+            print(f"Left out in {language}, since summaries lack them: {names}", flush=True)
 
 
 def _settings(trainer: L.Trainer, pl_module: Any, by_language: dict[str, list[EvaluatedSummary]]) -> dict[str, Any]:

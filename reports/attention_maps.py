@@ -116,7 +116,9 @@ def _draw(
         axis.set_xticks(range(len(columns)), columns, rotation=90, fontsize="small")
         shown = labels if axis is axes.flat[0] or not same else [""] * len(labels)
         axis.set_yticks(range(len(labels)), shown, fontsize="small")
-    figure.colorbar(picture, ax=axes, label="share of attention on the article", shrink=0.8)
+    # In two lines: the bar is as high as the words' rows, which may be few.
+    bar = figure.colorbar(picture, ax=axes)
+    bar.set_label("share of attention\non the article", fontsize="small")
     return save_figure(figure, folder, name)
 
 

@@ -32,6 +32,19 @@ def results_table(results: Results) -> Table:
     return table
 
 
+def figures_table(results: Results) -> Table:
+    """One row a figure that has no baseline, such as the loss or the share that ended; means over the summaries."""
+    groups = {**results.languages, "mean": results.overall}
+    table = Table("figure", *groups)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    shown = dict.fromkeys(name for scores in groups.values() for name in scores if not name.startswith("lead"))
+    for name in shown:
+        if not all(name in _compared(scores) for scores in groups.values()):
+            table.add_row(name, *(f"{scores[name].mean:.3g}" if name in scores else "" for scores in groups.values()))
+    return table
+
+
 def _compared(scores: Scores) -> list[str]:
     """Names of the scores that have a baseline."""
     with_baseline = {name.split("_", 1)[1] for name in scores if name.startswith("lead")}
@@ -39,4 +52,4 @@ def _compared(scores: Scores) -> list[str]:
 
 
 def _with_interval(score: Interval) -> str:
-    return f"{score.mean:.2f} [{score.low:.2f}, {score.high:.2f}]"
+    return f"{score.mean:z.2f} [{score.low:z.2f}, {score.high:z.2f}]"

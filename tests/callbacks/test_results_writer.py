@@ -148,7 +148,7 @@ def test_the_table_shows_each_score_beside_its_baselines(tmp_path: Path, capsys:
     (turkish,) = [line for line in lines if "tr (3)" in line]
     cells = ["rouge1", f"20.17 [{rouge1.low:.2f}, {rouge1.high:.2f}]", "6.72", "1.00"]
     assert [cell.strip() for cell in turkish.split("│")[2:-1]] == cells
-    assert not any("ended" in line for line in lines)
+    assert sum("ended" in line for line in lines) == 1
     assert any("mean" in line and "40.08 [" in line for line in lines)
 
 

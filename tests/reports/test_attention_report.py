@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from reports.attention import attention_section, main
-from reports.attention_maps import draw_distances, draw_words
+from reports.attention_maps import draw_distances, draw_encoder, draw_sentences, draw_words
 from reports.attention_record import AttentionRecord, read_attention, write_attention
 from reports.attention_view import attention_view, leanings
 
@@ -57,6 +57,20 @@ def test_map_is_dark_where_the_attention_is(tmp_path: Path) -> None:
     columns = np.flatnonzero((np.abs(pixels - (8, 48, 107)).sum(axis=2) < 6).sum(axis=0) > 20) / pixels.shape[1]
     panels = [columns[columns < 0.45], columns[(columns > 0.45) & (columns < 0.86)]]
     assert panels[0].max() < 0.25 < 0.6 < panels[1].min()
+
+
+@pytest.mark.parametrize("draw", [draw_words, draw_sentences, draw_encoder])
+def test_no_text_is_cut_at_the_edge_of_a_map(draw, tmp_path: Path, monkeypatch) -> None:
+    def check(figure, folder: Path, name: str) -> str:
+        figure.canvas.draw()
+        assert "share of attention" in figure.axes[-1].get_ylabel()
+        whole, drawn = figure.bbox.padded(1), [axes.get_tightbbox() for axes in figure.axes]
+        assert all(whole.x0 <= box.x0 and whole.y0 <= box.y0 for box in drawn)
+        assert all(box.x1 <= whole.x1 and box.y1 <= whole.y1 for box in drawn)
+        return name
+
+    monkeypatch.setattr("reports.attention_maps.save_figure", check)
+    draw([record(), record("lora", (4, 4, 4))], tmp_path, "map")
 
 
 def test_a_long_article_shows_the_words_attended_to_most(tmp_path: Path) -> None:
