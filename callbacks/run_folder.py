@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import atexit
+import errno
+import fcntl
 import os
 import shutil
 import tempfile
 from datetime import datetime
 from pathlib import Path
+from typing import TextIO
 
 from jsonargparse import Namespace
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from callbacks.run_choice import Settings, choose_checkpoint
 from lightning_modules.run_checkpoints import RUN_NAME
@@ -17,6 +21,7 @@ from lightning_modules.run_checkpoints import RUN_NAME
 DEFAULT_ROOT = "runs"
 # Processes that Lightning starts for further devices inherit them, so that all do what the first has decided.
 _FOLDER_KEY, _CHECKPOINT_KEY = "OZET_RUN_FOLDER", "OZET_CHECKPOINT"
+_locks: list[TextIO] = []  # open as long as this process lives
 
 
 def place_run(config: Namespace, subcommand: str, settings: Settings = dict) -> Path:
@@ -37,7 +42,8 @@ def place_run(config: Namespace, subcommand: str, settings: Settings = dict) -> 
         The folder.
 
     Raises:
-        ValueError: If the checkpoint does not exist or cannot be used, or the folder cannot be written.
+        ValueError: If the checkpoint does not exist or cannot be used, the folder cannot be written, or another process
+            trains in it.
         FinishedRun: If nothing is left to train, see `choose_checkpoint`.
     """
     if int(os.environ.get("LOCAL_RANK", 0)) == 0 or _FOLDER_KEY not in os.environ:
@@ -46,6 +52,8 @@ def place_run(config: Namespace, subcommand: str, settings: Settings = dict) -> 
         os.environ[_FOLDER_KEY] = str(_folder(root, chosen, bool(config.trainer.get("fast_dev_run"))))
         os.environ[_CHECKPOINT_KEY] = str(chosen or "")
     folder = Path(os.environ[_FOLDER_KEY])
+    if subcommand == "fit" and rank_zero_only.rank == 0:
+        _lock(folder)
     config.ckpt_path = os.environ[_CHECKPOINT_KEY] or None
     config.trainer.default_root_dir = str(folder)
     for logger in _configured(config.trainer.get("logger")):
@@ -69,6 +77,21 @@ def require_writable(folder: Path, remedy: str) -> None:
             pass
     except OSError as error:
         raise ValueError(f"Cannot write to {str(folder)!r} ({error.strerror}). {remedy}") from error
+
+
+def _lock(folder: Path) -> None:
+    """Keeps a second process from training in a run's folder: both would write the same files."""
+    file = (folder / ".lock").open("a")
+    try:
+        # lockf, not flock: children that outlive this process would keep a flock.
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EAGAIN):
+            raise ValueError(
+                f"Another process is training in {str(folder)!r}; wait until it ends, or leave out --ckpt_path for a "
+                "new run."
+            ) from error
+    _locks.append(file)
 
 
 def _folder(root: Path, checkpoint: Path | None, dev_run: bool) -> Path:

@@ -1,5 +1,7 @@
 import errno
 import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -171,3 +173,26 @@ def test_other_subcommands_log_into_a_folder_of_their_own(tmp_path: Path) -> Non
     assert config.trainer.default_root_dir == str(folder)
     saved = [logger.init_args.save_dir for logger in config.trainer.logger if "save_dir" in logger.init_args]
     assert str(folder / "test") in saved
+
+
+@pytest.fixture
+def training_elsewhere(tmp_path: Path) -> Iterator[Path]:
+    """A run's folder in which another process trains."""
+    run = save_run(tmp_path / "runs" / "20260101-000000", 5)
+    code = (
+        "import fcntl, sys; file = open(sys.argv[1], 'a'); fcntl.lockf(file, fcntl.LOCK_EX)\n"
+        "print('locked', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", code, str(run / ".lock")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "locked\n"
+        yield run
+        other.communicate()
+
+
+def test_a_run_that_another_process_trains_is_not_continued(training_elsewhere: Path, tmp_path: Path) -> None:
+    for path in ("last", str(training_elsewhere), str(training_elsewhere / "checkpoints" / "last.ckpt")):
+        with pytest.raises(ValueError, match=r"Another process is training in '.*20260101-000000'; wait until it ends"):
+            place_run(configuration(tmp_path / "runs", path), "fit", lambda: SETTINGS)
+    place_run(configuration(tmp_path / "runs", "last"), "test", lambda: SETTINGS)
+    assert place_run(configuration(tmp_path / "runs"), "fit").name != training_elsewhere.name
