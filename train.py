@@ -25,7 +25,7 @@ from callbacks.progress_bar import TrainingProgressBar
 from callbacks.random_state import RandomState
 from callbacks.results_writer import ResultsWriter
 from callbacks.run_choice import FinishedRun
-from callbacks.run_folder import place_run, require_writable
+from callbacks.run_folder import lock_run, place_run, require_writable
 from callbacks.run_record import RunRecord, resolved
 from callbacks.watcher import guard_logger
 from datamodules.storage import explain_storage_failure
@@ -128,7 +128,9 @@ class OzetCLI(LightningCLI):
         return yaml.safe_load(resolved(self._parser(self.subcommand), self.config[self.subcommand]))
 
     def before_fit(self) -> None:
-        """Records the run before its data are prepared and its model is loaded."""
+        """Locks and records the run before its data are prepared and its model is loaded."""
+        if self.trainer.is_global_zero:
+            lock_run(Path(self.trainer.default_root_dir))
         for record in self.trainer.callbacks:
             if isinstance(record, RunRecord) and self.trainer.is_global_zero:
                 record.begin(Path(self.trainer.default_root_dir))

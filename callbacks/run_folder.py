@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TextIO
 
 from jsonargparse import Namespace
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from callbacks.run_choice import Settings, choose_checkpoint
 from lightning_modules.run_checkpoints import RUN_NAME
@@ -42,8 +41,7 @@ def place_run(config: Namespace, subcommand: str, settings: Settings = dict) -> 
         The folder.
 
     Raises:
-        ValueError: If the checkpoint does not exist or cannot be used, the folder cannot be written, or another process
-            trains in it.
+        ValueError: If the checkpoint does not exist or cannot be used, or the folder cannot be written.
         FinishedRun: If nothing is left to train, see `choose_checkpoint`.
     """
     if int(os.environ.get("LOCAL_RANK", 0)) == 0 or _FOLDER_KEY not in os.environ:
@@ -52,8 +50,6 @@ def place_run(config: Namespace, subcommand: str, settings: Settings = dict) -> 
         os.environ[_FOLDER_KEY] = str(_folder(root, chosen, bool(config.trainer.get("fast_dev_run"))))
         os.environ[_CHECKPOINT_KEY] = str(chosen or "")
     folder = Path(os.environ[_FOLDER_KEY])
-    if subcommand == "fit" and rank_zero_only.rank == 0:
-        _lock(folder)
     config.ckpt_path = os.environ[_CHECKPOINT_KEY] or None
     config.trainer.default_root_dir = str(folder)
     for logger in _configured(config.trainer.get("logger")):
@@ -63,6 +59,25 @@ def place_run(config: Namespace, subcommand: str, settings: Settings = dict) -> 
         if callback.class_path.endswith("ModelCheckpoint") and callback.init_args.get("dirpath") is None:
             callback.init_args.dirpath = str(folder / "checkpoints")
     return folder
+
+
+def lock_run(folder: Path) -> None:
+    """Keep other processes from training in a run's folder as long as this one lives: both would write the same files.
+
+    Raises:
+        ValueError: If another process trains there.
+    """
+    file = (folder / ".lock").open("a")
+    try:
+        # lockf, not flock: children that outlive this process would keep a flock.
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EAGAIN):
+            raise ValueError(
+                f"Another process is training in {str(folder)!r}; wait until it ends, or leave out --ckpt_path for a "
+                "new run."
+            ) from error
+    _locks.append(file)
 
 
 def require_writable(folder: Path, remedy: str) -> None:
@@ -77,21 +92,6 @@ def require_writable(folder: Path, remedy: str) -> None:
             pass
     except OSError as error:
         raise ValueError(f"Cannot write to {str(folder)!r} ({error.strerror}). {remedy}") from error
-
-
-def _lock(folder: Path) -> None:
-    """Keeps a second process from training in a run's folder: both would write the same files."""
-    file = (folder / ".lock").open("a")
-    try:
-        # lockf, not flock: children that outlive this process would keep a flock.
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in (errno.EACCES, errno.EAGAIN):
-            raise ValueError(
-                f"Another process is training in {str(folder)!r}; wait until it ends, or leave out --ckpt_path for a "
-                "new run."
-            ) from error
-    _locks.append(file)
 
 
 def _folder(root: Path, checkpoint: Path | None, dev_run: bool) -> Path:
