@@ -5,6 +5,7 @@ import pty
 import select
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,18 @@ def test_crashed_run_resumes_exactly(uninterrupted, tmp_path, step, saving, work
     assert_same_outcome(tmp_path, uninterrupted)
 
 
+@pytest.fixture
+def answered() -> Iterator[None]:
+    """Signals that the shell of a background job ignores have Python's own handlers."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGHUP)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("answered")
 @pytest.mark.parametrize(
     ("number", "code"),
     [
