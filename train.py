@@ -62,9 +62,9 @@ class Trainer(L.Trainer):
         return not any(isinstance(callback, ResultsWriter) for callback in self.callbacks)
 
     def prepare(self, model: L.LightningModule, datamodule: L.LightningDataModule) -> None:
-        """Download the base, download, check and encode the data, and print the report, without training."""
-        datamodule.prepare_data()
+        """Download and check the base, then the data, encode them, and print the report, without training."""
         model.prepare_data()
+        datamodule.prepare_data()
 
     def replay(
         self,
@@ -136,9 +136,11 @@ class OzetCLI(LightningCLI):
                 record.begin(Path(self.trainer.default_root_dir))
 
     def _run_subcommand(self, subcommand: str) -> None:
-        """Run it, and answer signals meanwhile."""
+        """Check the base, then run it, and answer signals meanwhile."""
         stops = [callback for callback in self.trainer.callbacks if isinstance(callback, GracefulStop)]
         with stops[0].listening():
+            if subcommand not in ("prepare", "replay"):
+                self.model.prepare_data()  # takes seconds, and the data may take hours
             super()._run_subcommand(subcommand)
 
     def after_instantiate_classes(self) -> None:

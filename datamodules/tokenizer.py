@@ -6,12 +6,15 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from tokenizers import decoders, models, normalizers
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers.utils.hub import cached_file
 
-from metrics.pretrained import OwnCodeError, load_pretrained
+from metrics.pretrained import OwnCodeError, base_of, load_pretrained, read_settings
 
+_FILES = ("tokenizer.json", "spiece.model", "tokenizer_config.json")
 # Far below any piece's log-probability, so that no segmentation uses such a piece.
 _NEVER = -1000.0
 # SentencePiece keeps this one of all that NFKC changes; U+FFFF stands for no character, and so in no text.
@@ -35,23 +38,56 @@ def load_tokenizer(path: str, revision: str | None = None) -> PreTrainedTokenize
         The tokenizer; saved and loaded by others it falls back to transformers' behaviour.
 
     Raises:
-        ValueError: If there is no such tokenizer, or it is no SentencePiece unigram model with `</s>` and padding.
+        ValueError: If there is no such tokenizer, it is no SentencePiece unigram model with `</s>` and padding, or it
+            does not belong to the model beside it.
     """
+    path, revision = base_of(path, revision)
+    settings = read_settings(path, "config.json", revision=revision)
+    settings = settings if isinstance(settings, dict) else {}
     try:
-        tokenizer = load_pretrained(AutoTokenizer, path, revision=revision, split_special_tokens=True)
+        options = _options(path, revision, settings)
+        tokenizer = load_pretrained(AutoTokenizer, path, revision=revision, split_special_tokens=True, **options)
         model = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
     except OwnCodeError:
         raise
-    except (OSError, ValueError, KeyError, AttributeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except Exception as error:  # a damaged or foreign file may raise anything
+        reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
         raise ValueError(
-            f"Cannot load a tokenizer from {path!r} (revision {revision or 'main'!r}): {reason} model.base must be a "
-            "folder with config.json and the tokenizer's files, or the hub id of an mT5, such as google/mt5-small."
+            f"Cannot load a tokenizer from {path!r} (revision {revision or 'main'!r}): {reason}. An mT5's or T5's own "
+            "tokenizer files must be there: spiece.model and tokenizer_config.json, or tokenizer.json."
         ) from error
     if model["type"] != "Unigram" or tokenizer.eos_token_id is None or tokenizer.pad_token_id is None:
         raise ValueError(f"The tokenizer of {path!r} is a {model['type']} model; a unigram model with </s> is needed.")
     _restore_sentencepiece(tokenizer, model["vocab"])
+    _require_own(tokenizer, path, settings)
     return tokenizer
+
+
+def _options(path: str, revision: str | None, settings: dict[str, Any]) -> dict[str, Any]:
+    """What `from_pretrained` must be told. Without a tokenizer's files it would make one of 104 pieces."""
+    found = [cached_file(path, name, revision=revision, _raise_exceptions_for_missing_entries=False) for name in _FILES]
+    if not any(found[:2]):
+        raise ValueError(f"it has neither {_FILES[0]} nor {_FILES[1]}")
+    # Only tokenizer_config.json says that mT5's sentinels are pieces already; else 100 more are added.
+    return {"extra_ids": 0} if found[2] is None and settings.get("model_type") == "mt5" else {}
+
+
+def _require_own(tokenizer: PreTrainedTokenizerBase, path: str, settings: dict[str, Any]) -> None:
+    """Refuse a tokenizer that belongs to another model than the one beside it."""
+    pieces, rows = len(tokenizer), settings.get("vocab_size", len(tokenizer))
+    faults = [
+        f"its {name} is {getattr(tokenizer, name)}, the model's {settings[name]}"
+        for name in ("pad_token_id", "eos_token_id")
+        if settings.get(name) not in (None, getattr(tokenizer, name))
+    ]
+    # Models have a few rows more than pieces, to make a round number.
+    if not pieces <= rows <= 2 * pieces:
+        faults.append(f"it has {pieces} pieces, the model {rows} rows")
+    if faults:
+        raise ValueError(
+            f"The tokenizer in {path!r} is not the one of the model there: {' and '.join(faults)}. Copy all files of "
+            "the model's own tokenizer there, tokenizer_config.json too."
+        )
 
 
 def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:

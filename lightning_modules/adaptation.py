@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from huggingface_hub import snapshot_download
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import nn
 from transformers import AutoModelForSeq2SeqLM, GenerationConfig, PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from lightning_modules.base_check import check_base, require_one_embedding, set_tied
 from lightning_modules.error_reason import reason
-from lightning_modules.finite_weights import require_finite, stored_weights
-from lightning_modules.initialization import initialize, lacks_weights
+from lightning_modules.finite_weights import require_finite
+from lightning_modules.initialization import initialize
 from lightning_modules.quantization import (  # noqa: F401  (other modules import these from here)
     ParameterCount,
     Quantization,
@@ -26,6 +25,7 @@ from lightning_modules.quantization import (  # noqa: F401  (other modules impor
     count_parameters,
     prepare_bitsandbytes,
 )
+from lightning_modules.weight_files import lacks_weights, model_folder, stored_weights, weight_files
 from metrics.pretrained import OwnCodeError, load_pretrained
 
 Adaptation = Literal["full", "lora", "dora", "qlora"]
@@ -113,11 +113,12 @@ def load_base(
         device: Where 4-bit weights are placed; others are left on the CPU for Lightning to move.
 
     Returns:
-        The model in training mode, its head untied from its embeddings.
+        The model in training mode, its head untied from its embeddings except in T5 v1.0.
 
     Raises:
-        ValueError: If the base cannot be loaded, or is no encoder-decoder.
+        ValueError: If the base cannot be loaded; see `check_base`.
     """
+    check_base(base, revision)
     if adaptation == "qlora":
         prepare_bitsandbytes(device)
     options: dict[str, Any] = {"dtype": torch.float32 if adaptation == "full" else dtype}
@@ -138,30 +139,14 @@ def load_base(
             raise
         except Exception as error:  # a damaged or foreign file may raise anything
             raise ValueError(
-                f"Cannot load model.base {base!r} (revision {revision or 'main'!r}): {reason(error)}. It must "
-                "be a folder with config.json and safetensors, or the hub id of an mT5, such as google/mt5-small."
+                f"Cannot load model.base {base!r} (revision {revision or 'main'!r}): {reason(error)}."
             ) from error
-        require_finite(stored_weights(path, revision), f"model.base {base!r}")
-    # transformers 5 claims that mT5's head is tied; any later resize or tie would overwrite it with the embeddings.
-    model.config.tie_word_embeddings = False
+        require_finite(stored_weights(weight_files(model_folder(path, revision))), f"model.base {base!r}")
+    require_one_embedding(model, f"model.base {base!r}")
+    set_tied(model)
     # `generate` fills what its settings leave open from the base's own, such as an n-gram ban or a forced first token.
     model.generation_config = GenerationConfig()
     return model.train()  # from_pretrained leaves eval mode, which silently disables dropout and checkpointing
-
-
-def download_base(base: str, revision: str | None) -> None:
-    """Fetches a base from the hub into its cache; does nothing for a folder.
-
-    Raises:
-        ValueError: If the hub has no such model or cannot be reached, and the cache does not hold it.
-    """
-    if Path(base).is_dir():
-        return
-    try:
-        snapshot_download(base, revision=revision, ignore_patterns=["*.h5", "*.msgpack", "*.ot", "*.onnx"])
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"Cannot download model.base {base!r} (revision {revision or 'main'!r}): {reason}") from error
 
 
 def adapt(model: PreTrainedModel, adaptation: Adaptation, lora: Lora) -> PreTrainedModel | PeftModel:
@@ -176,28 +161,58 @@ def adapt(model: PreTrainedModel, adaptation: Adaptation, lora: Lora) -> PreTrai
         `model`, or a `PeftModel` around it, in training mode.
 
     Raises:
-        ValueError: If `lora.targets` names no layer of the model.
+        ValueError: If one of `lora.targets` names no linear layer of the blocks.
     """
     if adaptation == "full":
         return model.requires_grad_(True).train()
     model.requires_grad_(False)
-    settings = asdict(lora)
+    require_targets(model, lora.targets)
     config = LoraConfig(
         task_type="SEQ_2_SEQ_LM",
-        r=settings["rank"],
-        lora_alpha=settings["alpha"],
-        lora_dropout=settings["dropout"],
-        target_modules=settings["targets"],
-        use_rslora=settings["rslora"],
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=lora.targets,
+        use_rslora=lora.rslora,
         use_dora=adaptation == "dora",
     )
-    try:
-        return get_peft_model(model, config).train()
-    except ValueError as error:
-        names = sorted(
-            {name.rsplit(".", 1)[-1] for name, layer in model.named_modules() if isinstance(layer, nn.Linear)}
+    return get_peft_model(model, config).train()
+
+
+def require_targets(model: PreTrainedModel, targets: Literal["all-linear"] | list[str]) -> None:
+    """Refuse targets of adapters that are no linear layers of the blocks.
+
+    The loss multiplies with the head's matrix itself, and the embeddings are looked up in several places: adapters on
+    them would learn nothing.
+
+    Raises:
+        ValueError: For the first target that names none.
+    """
+    head = model.get_output_embeddings()
+    layers = [name for name, layer in model.named_modules() if isinstance(layer, nn.Linear) and layer is not head]
+    for target in [] if targets == "all-linear" else targets:
+        if not any(f".{name}".endswith(f".{target}") for name in layers):
+            known = ", ".join(sorted({name.rsplit(".", 1)[-1] for name in layers}))
+            raise ValueError(
+                f"lora.targets {targets}: {target!r} names no linear layer of encoder or decoder; they are {known}. "
+                "Embeddings and head cannot be adapted."
+            )
+
+
+def require_gradients(model: nn.Module) -> None:
+    """Refuse to train parameters that the loss does not depend on; call after the first backward pass.
+
+    Raises:
+        ValueError: If any has no gradient; names the first.
+    """
+    trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    idle = [name for name, parameter in trained if parameter.grad is None]
+    if idle:
+        raise ValueError(
+            f"{len(idle)} of {len(trained)} trained parameters have no gradient, such as {idle[0]}: the loss does not "
+            "depend on them, so that they would stay as they are. Train other layers (model.lora.targets), or freeze "
+            "them."
         )
-        raise ValueError(f"lora.targets {lora.targets}: {error} The model's linear layers are {names}.") from error
 
 
 def enable_gradient_checkpointing(model: PreTrainedModel) -> None:

@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from lightning_modules.weight_files import commit_of
+
 BASE_KEY = "base_model"
 CONFIG_KEY = "model_config"
 # Matrices that bitsandbytes leaves alone in mT5, so that a base has one fingerprint in every adaptation.
@@ -86,7 +88,7 @@ def base_identity(base: str, revision: str | None, model: Any, tokenizer: str) -
     return {
         "name": base,
         "revision": revision,
-        "commit": getattr(model.config, "_commit_hash", None),
+        "commit": commit_of(base, revision),
         "fingerprint": base_fingerprint(model),
         "tokenizer": tokenizer,
     }

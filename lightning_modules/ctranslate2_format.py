@@ -16,6 +16,7 @@ from ctranslate2.converters import TransformersConverter
 from torch import nn
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
+from lightning_modules.base_check import set_tied
 from metrics.pretrained import load_pretrained
 
 MODEL = "model.bin"
@@ -26,8 +27,7 @@ QUANTIZATIONS = {"int8": "int8", "fp32": "float32"}
 class _Converter(TransformersConverter):
     def load_model(self, model_class: Any, name: str, **options: Any) -> Any:
         model = load_pretrained(model_class, name, **options)
-        # transformers 5 says otherwise of every mT5; the converter would scale the logits as T5's tied head needs it.
-        model.config.tie_word_embeddings = False
+        set_tied(model)  # the converter scales the logits of tied heads
         return model
 
     def load_tokenizer(self, tokenizer_class: Any, name: str, **options: Any) -> Any:

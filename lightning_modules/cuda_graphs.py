@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any
 
 import torch
@@ -95,11 +96,18 @@ class GraphedLoss:
 
         def step() -> None:
             # Not `backward`, which would add to the gradients.
-            torch.autograd.grad(self.function(*inputs)[0], self.parameters, allow_unused=True)
+            found = torch.autograd.grad(self.function(*inputs)[0], self.parameters, allow_unused=True)
+            self._keep([gradient is not None for gradient in found])
 
         # A thread of the backward pass's own would take its memory elsewhere.
         with torch.cuda.use_mem_pool(self._pool), torch.autograd.set_multithreading_enabled(False):
             warm_up(step, _WARM_UP_STEPS, self._stream)
+
+    def _keep(self, reached: Sequence[bool]) -> None:
+        """Leave alone the parameters that no gradient reaches: a buffer of zeros would look like one."""
+        if not all(reached):
+            self.parameters = list(compress(self.parameters, reached))
+            self.gradients = list(compress(self.gradients, reached))
 
     def _captured(self, graph: torch.cuda.CUDAGraph) -> torch.cuda.graph:
         # Other threads, such as those that load data or watch over other devices, may go on using the device.

@@ -22,12 +22,12 @@ from lightning_modules.adaptation import frozen_dtype
 from lightning_modules.checkpoint_model import Checkpoint, model_of_checkpoint
 from lightning_modules.exported_folder import ExportRecord, require_ctranslate2
 from lightning_modules.generation import generation_config
-from lightning_modules.initialization import lacks_weights
 from lightning_modules.merging import merged_model
 from lightning_modules.model_folder import write_model
 from lightning_modules.portable_tokenizer import save_portable
 from lightning_modules.trained_model import load_trained
 from lightning_modules.verification import Exported, Verification, verify
+from lightning_modules.weight_files import lacks_weights
 from metrics.pretrained import load_pretrained
 
 FORMATS = {"transformers": ("bf16", "fp32"), "ctranslate2": ("int8", "fp32")}

@@ -10,21 +10,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftConfig, PeftModel
+from peft import PeftModel
 from transformers import AutoModelForSeq2SeqLM, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from datamodules.pieces import KEPT_KEY, RECORD
 from datamodules.tokenizer import load_tokenizer
 from lightning_modules.adaptation import Adaptation
+from lightning_modules.adapter_folder import adapter_config, require_whole
+from lightning_modules.base_check import check_base, require_one_embedding, set_tied
 from lightning_modules.error_reason import reason
-from lightning_modules.finite_weights import require_finite, stored_weights
+from lightning_modules.finite_weights import require_finite
 from lightning_modules.generation import Generation
 from lightning_modules.quantization import Quantization, cast_weights
 from lightning_modules.recorded_base import RecordedBase
 from lightning_modules.run_settings import known
+from lightning_modules.weight_files import stored_weights, weight_files
 from metrics.pretrained import OwnCodeError, load_adapter, load_pretrained
 
-ADAPTER = "adapter_config.json"
 OZET = "ozet.json"
 CTRANSLATE2 = "shared_vocabulary.json"  # stands in a folder of CTranslate2's format
 
@@ -96,16 +98,20 @@ def model_of_folder(
     Raises:
         ValueError: If a file is missing or damaged.
     """
+    check_base(str(folder), who="The model")
+    tokenizer = load_tokenizer(str(folder))
     try:
         model = load_pretrained(AutoModelForSeq2SeqLM, folder, dtype=dtype or "auto")
     except OwnCodeError:
         raise
     except Exception as error:  # a damaged or foreign file may raise anything
         raise _unusable("model", folder, error) from error
-    require_finite(stored_weights(str(folder), None), f"the model in {str(folder)!r}")
-    model.config.tie_word_embeddings = False  # transformers 5 claims otherwise of every mT5
+    who = f"the model in {str(folder)!r}"
+    require_finite(stored_weights(weight_files(folder)), who)
+    require_one_embedding(model, who)
+    set_tied(model)
     model.generation_config = GenerationConfig()
-    return model, load_tokenizer(str(folder))
+    return model, tokenizer
 
 
 def model_of_adapter(
@@ -116,7 +122,7 @@ def model_of_adapter(
     Raises:
         ValueError: If the adapter is damaged, or its base missing or another.
     """
-    config = _adapter_config(folder)
+    config = adapter_config(folder)
     identity = dict(record.base) or {"name": config.base_model_name_or_path, "revision": config.revision}
     base = RecordedBase(identity, _kept_pieces(folder))
     quantization = known(Quantization, record.quantization)
@@ -129,7 +135,7 @@ def model_of_adapter(
         adapted = load_adapter(PeftModel, model, folder)
     except Exception as error:
         raise _unusable("adapter", folder, error) from error
-    require_finite(stored_weights(str(folder), None), f"the adapter in {str(folder)!r}")
+    require_whole(adapted, folder)
     return adapted, tokenizer
 
 
@@ -161,22 +167,6 @@ def require_ctranslate2() -> None:
     """
     if importlib.util.find_spec("ctranslate2") is None:
         raise ValueError("CTranslate2 is not installed; `pip install ctranslate2`, or `pip install -e .[cpu]`.")
-
-
-def _adapter_config(folder: Path) -> PeftConfig:
-    refusal = (
-        f"{str(folder / ADAPTER)!r} is no adapter's configuration: it must name its base as base_model_name_or_path, "
-        "and a peft_type that the installed peft knows, such as LORA"
-    )
-    try:
-        config = load_pretrained(PeftConfig, folder)
-    except OwnCodeError:
-        raise
-    except Exception as error:  # a KeyError for an unknown type, others for JSON of another kind
-        raise ValueError(f"{refusal} ({reason(error)}).") from error
-    if config.peft_type is None or config.base_model_name_or_path is None:
-        raise ValueError(f"{refusal}.")
-    return config
 
 
 def _unusable(what: str, folder: Path, error: Exception) -> ValueError:

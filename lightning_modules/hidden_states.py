@@ -12,6 +12,8 @@ import torch
 from peft import PeftModel
 from transformers import PreTrainedModel
 
+from lightning_modules.base_check import has_tied_head
+
 Block = Callable[..., torch.Tensor]
 
 # Finite in bf16 too: a row of padding alone then attends to all of it, instead of giving NaN.
@@ -65,7 +67,13 @@ def decoder_hidden_states(
     embedded = decoder.dropout(decoder.embed_tokens(decoder_input_ids))
     # For all heads and queries at once: nothing of their number is written.
     cross_bias = _masked(embedded.new_zeros(()), attention_mask[:, None, None, :].bool())
-    return _run(decoder, embedded, block, _self_bias(decoder, embedded, past), encoded, cross_bias)
+    hidden = _run(decoder, embedded, block, _self_bias(decoder, embedded, past), encoded, cross_bias)
+    return scaled_for_head(decoder, hidden)
+
+
+def scaled_for_head(decoder: Any, hidden: torch.Tensor) -> torch.Tensor:
+    """Hidden states as the head takes them: those of T5 v1.0, whose head is its embeddings, are scaled."""
+    return hidden * decoder.config.d_model**-0.5 if has_tied_head(decoder.config) else hidden
 
 
 def encoder_hidden_states(

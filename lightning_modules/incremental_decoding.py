@@ -11,6 +11,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from lightning_modules.hidden_states import scaled_for_head
+
 
 class IncrementalDecoder:
     """Caches around the decoder of a loaded model, whose own layers (quantised, adapted or plain) do the computing.
@@ -87,7 +89,7 @@ class IncrementalDecoder:
             states = self._attend_own(block.layer[0], states, own, own_bias, position)
             states = self._attend_source(block.layer[1], states, source)
             states = block.layer[2](states)
-        return self.stack.final_layer_norm(states)
+        return scaled_for_head(self.stack, self.stack.final_layer_norm(states))
 
     def _attend_own(
         self,

@@ -9,10 +9,10 @@ import torch
 from torch import nn
 from transformers import AutoConfig, AutoModelForSeq2SeqLM, MT5Config, PreTrainedConfig, PreTrainedModel
 
+from lightning_modules.base_check import has_tied_head
 from lightning_modules.model_folder import write_model
 from metrics.pretrained import build_model, load_pretrained
 
-_WEIGHT_FILES = ("*.safetensors", "*.bin")
 # As in mT5, the embeddings have some rows more than the tokenizer has pieces: up to the next multiple.
 _ROWS_MULTIPLE = 128
 
@@ -69,17 +69,13 @@ def write_random(config: PreTrainedConfig, output: str, seed: int = 0) -> None:
 
 
 def untied_model(config: PreTrainedConfig) -> PreTrainedModel:
-    """A model of a configuration with random fp32 weights and a head of its own, as mT5 has."""
+    """A model of a configuration with random fp32 weights and a head of its own, except in T5 v1.0."""
     model = build_model(AutoModelForSeq2SeqLM, config, dtype=torch.float32)
+    if has_tied_head(config):
+        return model
     # Built from a configuration the head is the embedding itself.
     head = nn.Linear(config.d_model, config.vocab_size, bias=False)
     nn.init.normal_(head.weight, std=config.d_model**-0.5)
     model.set_output_embeddings(head)
     model.config.tie_word_embeddings = False
     return model
-
-
-def lacks_weights(base: str) -> bool:
-    """Whether a folder has a `config.json` and no weights."""
-    folder = Path(base)
-    return (folder / "config.json").is_file() and not any(any(folder.glob(pattern)) for pattern in _WEIGHT_FILES)

@@ -9,9 +9,11 @@ import torch
 from safetensors.torch import save_file
 from transformers import GenerationConfig, PreTrainedModel
 
+from lightning_modules.base_check import set_tied
+
 
 def write_model(model: PreTrainedModel, folder: Path, dtype: torch.dtype) -> None:
-    """Writes configuration and weights, the head untied.
+    """Writes configuration and weights.
 
     Args:
         model: Without quantised layers or adapters.
@@ -21,8 +23,7 @@ def write_model(model: PreTrainedModel, folder: Path, dtype: torch.dtype) -> Non
     folder.mkdir(parents=True, exist_ok=True)
     config = model.config
     config.architectures = [type(model).__name__]
-    # transformers 5 says otherwise of every mT5; the head has weights of its own.
-    config.tie_word_embeddings = False
+    set_tied(model)
     config.dtype = dtype
     if hasattr(config, "quantization_config"):
         del config.quantization_config

@@ -22,6 +22,8 @@ from lightning_modules.adaptation import (
     frozen_dtype,
     load_base,
 )
+from lightning_modules.adapter_folder import load_adapters, require_same_adapters
+from lightning_modules.base_check import check_base
 from lightning_modules.batch_size import find_batch_size
 from lightning_modules.checkpointing import base_identity
 from lightning_modules.evaluation import EvaluatedSummary, Evaluation, Scoring
@@ -39,6 +41,7 @@ from lightning_modules.quantization import quantize_rest, require_quantizable
 from lightning_modules.summarizer import Summarizer
 from lightning_modules.training import TrainingModule
 from lightning_modules.vocabulary_rows import trim_model
+from metrics.pretrained import base_of
 
 if TYPE_CHECKING:
     from datamodules.collate import SummarizationBatch
@@ -49,7 +52,7 @@ class Seq2SeqModule(TrainingModule):
 
     Args:
         base: Folder or hub id of the pretrained model, such as `google/mt5-small`. A folder with a `config.json` and
-            no weights is initialised at random.
+            no weights is initialised at random; adapters are trained on, with their own base.
         revision: Branch, tag or commit on the hub.
         adaptation: What is trained: `full` all parameters, `lora` adapters on bf16 weights, `dora` the same with
             decomposed magnitudes (Liu et al. 2024, arXiv:2402.09353), `qlora` adapters on 4-bit weights.
@@ -90,14 +93,21 @@ class Seq2SeqModule(TrainingModule):
         self.generation, self.scoring = generation, scoring
         self.evaluation = Evaluation()
 
+    def prepare_data(self) -> None:
+        """Downloads and checks the base, and the adapters to go on from, on one process of each node."""
+        if not self._goes_on:
+            return super().prepare_data()
+        require_same_adapters(self.base, self.revision, self.adaptation, self.lora)
+        check_base(*self._whole, who=f"model.base {self.base!r} is an adapter, and its base")
+
     def configure_model(self) -> None:
         """Loads the base and attaches the adapters; once."""
         if self.model is not None:
             return
         dtype, device = frozen_dtype(str(self.trainer.precision)), self.trainer.strategy.root_device
-        model = load_base(self.base, self.revision, self.adaptation, self.quantization, dtype, device)
+        model = load_base(*self._whole, self.adaptation, self.quantization, dtype, device)
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
-        self.base_identity = base_identity(self.base, self.revision, model, data.tokenizer_fingerprint)
+        self.base_identity = base_identity(*self._whole, model, data.tokenizer_fingerprint)
         if data.kept_pieces is not None:
             trim_model(model, data.kept_pieces)
         self.base_identity["vocabulary_rows"] = rows = model.get_output_embeddings().weight.shape[0]
@@ -105,7 +115,19 @@ class Seq2SeqModule(TrainingModule):
         quantize_rest(model, self.quantization)
         if self.gradient_checkpointing:
             enable_gradient_checkpointing(model)
-        self.model = adapt(model, self.adaptation, self.lora)
+        model = adapt(model, self.adaptation, self.lora)
+        if self._goes_on:
+            load_adapters(model, self.base, self.revision)
+        self.model = model
+
+    @cached_property
+    def _whole(self) -> tuple[str, str | None]:
+        """The base and its revision; where that is adapters to go on from, those of their base."""
+        return (self.base, self.revision) if self.adaptation == "full" else base_of(self.base, self.revision)
+
+    @property
+    def _goes_on(self) -> bool:
+        return self._whole[0] != self.base
 
     def find_batch_size(self, longest_batch: Callable[[int], SummarizationBatch], limit: int) -> int:
         """How many rows fit into the device's memory, on every device; see `batch_size.find_batch_size`."""
@@ -113,7 +135,7 @@ class Seq2SeqModule(TrainingModule):
 
     def on_fit_start(self) -> None:
         """Reports what is trained."""
-        self.report_parameters(self.adaptation)
+        self.report_parameters(self.adaptation + (f", going on from {self.base}" if self._goes_on else ""))
 
     # -- evaluation --------------------------------------------------------------------------------------------------
 

@@ -62,6 +62,11 @@ class SpanCorruptionModule(TrainingModule):
         self.from_scratch, self.dropout = from_scratch, dropout
         self._sums = torch.empty(0)  # of the losses and labels of a validation, by language
 
+    def prepare_data(self) -> None:
+        """Downloads and checks the base, unless it only gives its tokenizer."""
+        if self.from_scratch is None:
+            super().prepare_data()
+
     def configure_model(self) -> None:
         """Loads the base, or makes a new model; once."""
         if self.model is not None:

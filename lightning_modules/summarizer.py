@@ -174,6 +174,4 @@ class Decoding:
 
 
 def _is_supported(model: Any) -> bool:
-    if isinstance(model, T5ForConditionalGeneration):
-        return not model.config.scale_decoder_outputs
-    return isinstance(model, MT5ForConditionalGeneration)
+    return isinstance(model, MT5ForConditionalGeneration | T5ForConditionalGeneration)

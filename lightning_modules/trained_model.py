@@ -12,7 +12,6 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lightning_modules.checkpoint_model import model_of_checkpoint, read_checkpoint
 from lightning_modules.exported_folder import (
-    ADAPTER,
     CTRANSLATE2,
     generation_of,
     model_of_adapter,
@@ -23,6 +22,7 @@ from lightning_modules.exported_folder import (
 from lightning_modules.generation import Generation
 from lightning_modules.run_checkpoints import checkpoint_of_run
 from lightning_modules.run_settings import CONFIGURATION
+from metrics.pretrained import ADAPTER
 
 
 @dataclass(frozen=True)

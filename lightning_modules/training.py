@@ -18,10 +18,11 @@ from lightning_modules.across_devices import average_gradients, sum_over_devices
 from lightning_modules.adaptation import (
     ParameterCount,
     count_parameters,
-    download_base,
     require_gradient_checkpointing,
+    require_gradients,
     require_supported_precision,
 )
+from lightning_modules.base_check import check_base
 from lightning_modules.checkpointing import (
     BASE_KEY,
     CONFIG_KEY,
@@ -73,7 +74,7 @@ class TrainingModule(L.LightningModule):
         self.acceleration = acceleration
         self.model: Any = None
         self.base_identity: dict[str, Any] = {}
-        self._resumed = False
+        self._resumed = self._learns = False
         self._saved_groups: list[dict[str, Any]] | None = None
 
     @property
@@ -89,8 +90,8 @@ class TrainingModule(L.LightningModule):
     # -- set-up ------------------------------------------------------------------------------------------------------
 
     def prepare_data(self) -> None:
-        """Downloads the base, on one process of each node."""
-        download_base(self.base, self.revision)
+        """Downloads and checks the base, on one process of each node."""
+        check_base(self.base, self.revision)
 
     def setup(self, stage: str) -> None:
         """Refuses precisions that give NaN."""
@@ -166,8 +167,14 @@ class TrainingModule(L.LightningModule):
         return self.trainer.world_size > 1 and bool(self.batch_loss.settings.cuda_graphs)
 
     def backward(self, loss: torch.Tensor, *args: Any, **kwargs: Any) -> None:
-        """Backward pass; before a step of the optimizer all devices have the same gradients."""
+        """Backward pass; before a step of the optimizer all devices have the same gradients.
+
+        The first one must reach every trained parameter.
+        """
         super().backward(loss, *args, **kwargs)
+        if not self._learns:
+            require_gradients(self.model)
+            self._learns = True
         if self.averages_gradients and not self.trainer.fit_loop.epoch_loop._should_accumulate():
             # Not those of the model: walking through all its layers takes milliseconds in each step.
             groups = self.trainer.optimizers[0].param_groups

@@ -16,7 +16,8 @@ from transformers.utils.hub import cached_file
 # folder's code; with a time limit of 0 it refuses.
 dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0
 
-_SETTINGS = ("config.json", "tokenizer_config.json", "adapter_config.json")
+ADAPTER = "adapter_config.json"
+_SETTINGS = ("config.json", "tokenizer_config.json", ADAPTER)
 _PROGRAM = "custom_generate/generate.py"
 # Both name modules to import: classes that lie in the folder, and a replacement of Megatron.
 _CODE_KEYS = ("auto_map", "megatron_config")
@@ -86,11 +87,40 @@ def refuse_own_code(name: str | Path, **where: Any) -> None:
         OwnCodeError: If it does; also where transformers could do without that code, since its author does not.
     """
     for file in _SETTINGS:
-        path = _find(name, file, where)
-        if path is not None:
-            _refuse(repr(str(name)), file, _read(Path(path)))
+        _refuse(repr(str(name)), file, read_settings(name, file, **where))
     if _find(name, _PROGRAM, where) is not None:
         raise OwnCodeError(repr(str(name)), _PROGRAM)
+
+
+def read_settings(name: str | Path, file: str, **where: Any) -> Any:
+    """Returns what a JSON file of a folder or hub id holds; None if there is no such file or it is damaged."""
+    path = _find(name, file, where)
+    try:
+        return None if path is None else json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):  # the loading that follows says what is damaged
+        return None
+
+
+def base_of(name: str, revision: str | None = None) -> tuple[str, str | None]:
+    """Returns the base that an adapter belongs to, and its revision; of anything else name and revision themselves.
+
+    Args:
+        name: Folder or hub id.
+        revision: Branch, tag or commit on the hub.
+
+    Raises:
+        ValueError: If the adapter does not name its base.
+    """
+    if _find(name, ADAPTER, {"revision": revision}) is None:
+        return name, revision
+    settings = read_settings(name, ADAPTER, revision=revision)
+    base = settings.get("base_model_name_or_path") if isinstance(settings, dict) else None
+    if not isinstance(base, str) or not base:
+        raise ValueError(
+            f"{name!r} is an adapter that does not name its base; put the folder or hub id of the base into its "
+            f"{ADAPTER} as base_model_name_or_path."
+        )
+    return base, None if Path(base).is_dir() else settings.get("revision")
 
 
 @contextmanager
@@ -107,14 +137,7 @@ def _tensors_only(name: str | Path) -> Iterator[None]:
 def _find(name: str | Path, file: str, where: dict[str, Any]) -> str | None:
     try:
         return cached_file(str(name), file, _raise_exceptions_for_missing_entries=False, **where)
-    except OSError:  # the loading that follows says what is missing
-        return None
-
-
-def _read(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError):  # the loading that follows says what is damaged
+    except (OSError, ValueError):  # the loading that follows says what is missing
         return None
 
 

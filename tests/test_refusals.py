@@ -69,7 +69,7 @@ def test_value_out_of_range_is_refused_with_its_bound(tmp_path, flag, message, c
 
 
 def test_missing_model_is_named(tmp_path):
-    with pytest.raises(ValueError, match=r"Cannot load a tokenizer from '\./no-such-model'"):
+    with pytest.raises(ValueError, match=r"model\.base '\./no-such-model' is not there"):
         run("fit", tmp_path, "--model.base=./no-such-model")
 
 

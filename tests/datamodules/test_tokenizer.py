@@ -108,7 +108,7 @@ def test_folder_without_a_tokenizer_is_named_with_what_is_needed(tmp_path, creat
     path = tmp_path / "model"
     if create:
         path.mkdir()
-    with pytest.raises(ValueError, match=f"{re.escape(str(path))}.*model.base must be a folder"):
+    with pytest.raises(ValueError, match=f"{re.escape(str(path))}.*own tokenizer files must be there"):
         load_tokenizer(str(path))
 
 

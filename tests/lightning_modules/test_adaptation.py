@@ -125,7 +125,7 @@ def test_named_targets_alone_are_adapted_and_only_adapters_are_trained(adapted: 
 
 
 def test_unknown_target_lists_the_layers_that_there_are(loaded: Build) -> None:
-    with pytest.raises(ValueError, match=r"query.*'k', 'lm_head', 'o', 'q', 'v', 'wi_0', 'wi_1', 'wo'"):
+    with pytest.raises(ValueError, match=r"'query' names no linear layer .* k, o, q, v, wi_0, wi_1, wo\."):
         adapt(loaded("lora"), "lora", Lora(targets=["query"]))
 
 
@@ -150,7 +150,7 @@ def test_scaling_is_alpha_over_rank_or_its_root(adapted: Build, rslora: bool, sc
 @pytest.mark.parametrize("adaptation", ["full", "qlora"])
 @pytest.mark.parametrize("base", ["nobody/has-this-model", "/no/such/folder", "assets/quickstart"])
 def test_a_base_that_does_not_exist_is_named(adaptation: Any, base: str) -> None:
-    with pytest.raises(ValueError, match=rf"Cannot load model\.base '{base}'.*google/mt5-small"):
+    with pytest.raises(ValueError, match=rf"model\.base '{base}'.*google/mt5-small"):
         load_base(base, None, adaptation, Quantization(), torch.float32, CPU)
 
 

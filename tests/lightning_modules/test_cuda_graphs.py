@@ -94,3 +94,13 @@ def test_captures_of_all_shapes_take_the_memory_of_one_step():
         loss_of(rows[:count])[0].backward()
     # 16 activations of 64 MiB, and the rows of three shapes that graphs read.
     assert 2**30 < plain < reserved() - before < 1.3 * plain
+
+
+def test_parameter_that_no_gradient_reaches_has_none_as_without_graphs() -> None:
+    model = Regression().cuda()
+    idle = nn.Parameter(torch.ones(3, device="cuda"))
+    loss_of = GraphedLoss(model, [*model.parameters(), idle])
+    for rows in (4, 6, 4):
+        loss_of(*batch(rows, rows))[0].backward()
+        assert idle.grad is None
+        assert all(parameter.grad is not None for parameter in model.parameters())
