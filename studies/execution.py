@@ -103,10 +103,11 @@ class Execution:
         return cell.finals(chosen.learning_rate)
 
     def _fit_and_test(self, run: Run, device: str | None) -> None:
-        fitted = self._fit(run, device)
-        if fitted and self.study.tested and recorded(self.study, run, self.output).status != "finished":
+        ready = not run.trained or self._fit(run, device)
+        if ready and self.study.tested and recorded(self.study, run, self.output).status != "finished":
+            flags = [*run.test_flags, *(["--ckpt_path=best"] if run.trained else [])]
             # It has nothing to save: its files are written at its end.
-            self._command(run, "test", [*run.test_flags, "--ckpt_path=best"], device, signal.SIGKILL, "finished")
+            self._command(run, "test", flags, device, signal.SIGKILL, "finished")
 
     def _fit(self, run: Run, device: str | None) -> bool:
         """Trains unless that was done; whether it is done now."""

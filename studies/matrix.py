@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from studies.study import Study
@@ -22,6 +23,7 @@ class Run:
         seed: Of everything that is random.
         fit_flags: For `train.py fit`.
         test_flags: For `train.py test`.
+        trained: False where the base itself is tested.
     """
 
     labels: tuple[tuple[str, str], ...]
@@ -29,6 +31,7 @@ class Run:
     seed: int
     fit_flags: tuple[str, ...]
     test_flags: tuple[str, ...]
+    trained: bool = True
 
     @property
     def cell(self) -> str:
@@ -50,12 +53,14 @@ class Cell:
         labels: A label for each axis.
         flags: For `train.py`, without learning rate and seed.
         learning_rates: To try; None alone where there is nothing to try.
+        trained: False where the base itself is tested: once, since rates and seeds change nothing.
     """
 
     study: Study
     labels: tuple[tuple[str, str], ...]
     flags: tuple[str, ...]
     learning_rates: tuple[float | None, ...]
+    trained: bool = True
 
     @property
     def has_rates_to_try(self) -> bool:
@@ -66,7 +71,7 @@ class Cell:
         """The training of this cell with a rate and a seed."""
         rate = () if learning_rate is None else (f"--{LEARNING_RATE}={learning_rate:g}",)
         flags = (*self.flags, *rate, f"--seed_everything={seed}")
-        return Run(self.labels, learning_rate, seed, flags, (*flags, *self.study.test_flags))
+        return Run(self.labels, learning_rate, seed, flags, (*flags, *self.study.test_flags), self.trained)
 
     def tries(self) -> list[Run]:
         """One for each rate, with the first seed."""
@@ -74,7 +79,7 @@ class Cell:
 
     def finals(self, learning_rate: float | None) -> list[Run]:
         """One for each seed, with the chosen rate; the first of them is one of the tries."""
-        return [self.run(learning_rate, seed) for seed in self.study.seeds]
+        return [self.run(learning_rate, seed) for seed in self.study.seeds[: None if self.trained else 1]]
 
 
 def cells(study: Study) -> list[Cell]:
@@ -86,9 +91,11 @@ def cells(study: Study) -> list[Cell]:
     found = []
     for labels in itertools.product(*study.axes.values()):
         named = tuple(zip(study.axes, labels, strict=True))
-        own = [flag for axis, label in named for flag in study.axes[axis][label]]
-        flags = (*_FIRST, *study.flags, *own)
-        found.append(Cell(study, named, flags, _learning_rates(study, dict(named))))
+        own = [study.axes[axis][label] for axis, label in named]
+        trained = None not in own
+        flags = [*_FIRST, *study.flags, *(flag for flags in own for flag in flags or ())]
+        rates = _learning_rates(study, dict(named)) if trained else (None,)
+        found.append(Cell(study, named, tuple(_with_labels(flag, named) for flag in flags), rates, trained))
     names = [cell.run(None, 0).cell for cell in found]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice:
@@ -98,7 +105,14 @@ def cells(study: Study) -> list[Cell]:
 
 def run_count(study: Study) -> int:
     """Trainings that the whole study takes: of each cell the tries, and the chosen rate with the other seeds."""
-    return sum(len(cell.learning_rates) + len(study.seeds) - 1 for cell in cells(study))
+    return sum(len(cell.learning_rates) + len(study.seeds) - 1 for cell in cells(study) if cell.trained)
+
+
+def _with_labels(flag: str, labels: Iterable[tuple[str, str]]) -> str:
+    """Return the flag with each `{axis}` replaced by the cell's label of that axis."""
+    for axis, label in labels:
+        flag = flag.replace(f"{{{axis}}}", label)
+    return flag
 
 
 def _learning_rates(study: Study, labels: dict[str, str]) -> tuple[float | None, ...]:

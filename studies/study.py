@@ -38,7 +38,8 @@ class Study:
 
     Args:
         name: Of the study; also of its folder.
-        axes: By axis and label, the flags of `train.py` for each value. Every combination is a cell.
+        axes: By axis and label, the flags of `train.py` for each value. Every combination is a cell. `{axis}` in a flag
+            stands for the cell's label of that axis. None instead of flags: the base is tested, without training.
         reference: The cell that the others are tested against: a label for each axis.
         question: What it asks, for the report.
         flags: Of all cells.
@@ -53,7 +54,7 @@ class Study:
     """
 
     name: str
-    axes: dict[str, dict[str, Flags]]
+    axes: dict[str, dict[str, Flags | None]]
     reference: dict[str, str]
     question: str = ""
     flags: Flags = field(default_factory=list)
@@ -119,6 +120,9 @@ def read_study(path: Path, variables: Mapping[str, str] | None = None) -> Study:
     if not isinstance(content, dict):
         raise ValueError(f"{str(path)!r} is no study: it must hold fields such as name, axes and reference.")
     values = _values(content.pop("variables", None) or {}, variables or {}, path)
+    both = sorted(values.keys() & (content.get("axes") or {}).keys())
+    if both:
+        raise ValueError(f"{str(path)!r}: {both[0]!r} is a variable and an axis; rename one.")
     content = _with_command_lines(_filled(content, values), path)
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(Study, "study")
@@ -159,7 +163,10 @@ def _with_command_lines(content: dict[str, Any], path: Path) -> dict[str, Any]:
     if not isinstance(axes, dict) or not all(isinstance(values, dict) for values in axes.values()):
         raise ValueError(f"{str(path)!r}: axes must hold, by axis and label, the flags of each value.")
     own["axes"] = {
-        axis: {label: converted(flags, f"axes.{axis}.{label}") for label, flags in values.items()}
+        axis: {
+            label: None if flags is None else converted(flags, f"axes.{axis}.{label}")
+            for label, flags in values.items()
+        }
         for axis, values in axes.items()
     }
     return content | own

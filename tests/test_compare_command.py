@@ -29,9 +29,9 @@ STUDY = {
 
 
 def shipped(path: Path):
-    local = path.parent.name == "small" or path.stem in ("collapse", "failures")
-    variables = {"pairs": "data"} if local else {}
-    return read_study(path, variables | ({"random": "tests/random-mt5"} if path.stem == "pretraining" else {}))
+    local = path.parent.name == "small" or path.stem in ("collapse", "failures", "few_pairs")
+    own = {"pretraining": {"random": "tests/random-mt5"}, "few_pairs": {"plain": "tests/random-mt5"}}
+    return read_study(path, ({"pairs": "data"} if local else {}) | own.get(path.stem, {}))
 
 
 def name(path: Path) -> str:
@@ -45,7 +45,7 @@ def write(path: Path, **changes) -> Path:
 
 def test_every_study_ships_for_the_hub_and_for_local_files():
     names = {"adaptation", "rank", "cross_lingual", "zero_shot_language"}
-    assert {path.stem for path in STUDIES if path.parent.name == "studies"} == names
+    assert {path.stem for path in STUDIES if path.parent.name == "studies"} == names | {"few_pairs"}
     assert {path.stem for path in STUDIES if path.parent.name == "small"} == names | {"pretraining"}
 
 

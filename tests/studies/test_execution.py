@@ -208,3 +208,17 @@ def test_a_record_keeps_how_many_runs_shared_the_device_in_training(tmp_path):
     records = Execution(STUDY, tmp_path, alone).carry_out()  # nothing is left to train
     assert not alone.commands
     assert {record.at_a_time for record in records} == {3}
+
+
+def test_a_base_is_tested_without_training_or_checkpoint(tmp_path):
+    pairs = {"0": None, "10": ["--caps=10"]}
+    study = replace(
+        STUDY, axes=STUDY.axes | {"pairs": pairs}, reference={"method": "full", "pairs": "10"}, learning_rates=None
+    )
+    trainings = Trainings()
+    carry_out(tmp_path, trainings, study)
+    tested = [line for line in trainings.made("test") if "--caps" not in line]
+    assert len(tested) == 2
+    assert not any("ckpt_path" in line for line in tested)
+    assert all("--caps=10" in line for line in trainings.made("fit"))
+    assert status(tmp_path, "full_0/seed-0") == "finished"

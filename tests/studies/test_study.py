@@ -72,6 +72,34 @@ def test_flags_of_the_test_are_added_to_those_of_training(tmp_path):
     assert run.test_flags == (*run.fit_flags, "--data.eval_batch_size=4")
 
 
+def test_flags_name_the_labels_of_their_cell(tmp_path):
+    axes = {"language": {"tr": {}, "en": {}}, "pairs": {"10": {"data.train_caps": {"{language}": 10}}}}
+    flags = {"data.sources": [{"path": "{language}.csv"}]}
+    path = write(
+        tmp_path / "study.yaml",
+        axes=axes,
+        flags=flags,
+        reference={"language": "tr", "pairs": "10"},
+        learning_rates=None,
+    )
+    found = cells(read_study(path, {"folder": "/data"}))
+    assert [cell.flags[1:] for cell in found] == [
+        (f'--data.sources=[{{"path": "{language}.csv"}}]', f'--data.train_caps={{"{language}": 10}}')
+        for language in ("tr", "en")
+    ]
+
+
+def test_a_label_without_flags_is_the_base_tested_once(tmp_path):
+    axes = STUDY["axes"] | {"pairs": {"0": None, "10": {"data.batch_size": 2}}}
+    path = write(tmp_path / "study.yaml", axes=axes, reference=STUDY["reference"] | {"pairs": "10"})
+    study = read_study(path, {"folder": "/data"})
+    untrained = [cell for cell in cells(study) if not cell.trained]
+    assert [dict(cell.labels)["pairs"] for cell in untrained] == ["0"] * 4
+    assert [run.name for run in untrained[0].finals(None)] == ["full_short_0/seed-3"]
+    assert not untrained[0].has_rates_to_try
+    assert run_count(study) == 4 * (2 + 2)
+
+
 def test_variables_given_win_over_defaults(tmp_path):
     study = read_study(write(tmp_path / "study.yaml"), {"folder": "/data", "epochs": "7"})
     assert "--trainer.max_epochs=7" in study.flags
@@ -108,6 +136,7 @@ def test_flags_are_written_as_train_reads_them(value, flag):
         ({"learning_rates": {"axis": "method", "values": {"full": [1e-3], "lora": [1, 2]}}}, "as many"),
         ({"learning_rates": {"axis": "method", "values": {"full": [-1.0], "lora": [1.0]}}}, "above 0"),
         ({"name": "a/b"}, "name of a folder"),
+        ({"variables": {"folder": None, "length": 3}}, "'length' is a variable and an axis"),
     ],
 )
 def test_a_wrong_study_is_refused_with_its_reason(tmp_path, changes, message):
