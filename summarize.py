@@ -1,7 +1,7 @@
 """Summarises articles with a trained model: `python summarize.py MODEL [FILE ...] [--output out.jsonl]`, or a web page.
 
-MODEL is a checkpoint, a run's folder, an adapter or an exported folder. FILE is a text, a table (.jsonl, .csv, .tsv,
-.parquet), a folder of them, or `-` for standard input, which is the default. docs/summarize.md tells more.
+MODEL is a checkpoint, a run's folder, an adapter or an exported folder. FILE is a text, a table (docs/files.md lists
+their kinds), a folder of them, or `-` for standard input, which is the default. docs/summarize.md tells more.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from lightning_modules.summarized_files import summarize_files
 from lightning_modules.trained_model import TrainedModel, load_trained
 
 GENERATION = ("max_new_tokens", "num_beams", "no_repeat_ngram_size")
-READING = ("article_column", "id_column", "language_column", "language", "lines", "max_characters")
+READING = ("article_column", "id_column", "language_column", "language", "lines", "max_characters", "encoding")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -58,6 +58,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add("--article-column", default="article", metavar="NAME")
     add("--id-column", metavar="NAME")
     add("--language-column", metavar="NAME")
+    add("--encoding", metavar="NAME", help="of texts and tables, such as cp1254; UTF-8 if not given")
     add("--max-characters", type=int, default=500_000, metavar="N", help="longer articles are passed over")
     for name in GENERATION:
         add(f"--{name.replace('_', '-')}", type=int, metavar="N", help="as in training if not given")

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import glob
+import io
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, cast
 
 import langcodes
 
-from datamodules.local_files import TABLE_SUFFIXES, raw_rows
+from datamodules.local_files import raw_rows
 from datamodules.parquet_rows import UNREADABLE
+from datamodules.table_paths import table_suffix
+from datamodules.text_stream import NoRow, as_text, open_bytes, require_encoding
 from datamodules.validation import has_letter, is_blank, is_utf8
 
 STDIN = "-"
 TEXT_SUFFIX = ".txt"
 PROBLEMS = {
-    "unreadable": "the line is no valid record",
+    "unreadable": "the row is no valid record, or not in the file's encoding",
+    "repeated_header": "the row repeats the names of the columns",
     "unreadable_file": "the file cannot be read, or not to its end",
-    "unknown_kind": "a file of a folder that ends in none of .jsonl, .csv, .tsv, .parquet, .txt",
-    "not_utf8": "holds NUL or bytes that are no UTF-8 text: convert it, or leave it out",
+    "unknown_kind": "a file of a folder that ends in none of .csv, .json, .jsonl, .ndjson, .parquet, .tsv, .txt",
+    "not_utf8": "holds NUL or bytes that are not in the text's encoding: name it by --encoding, or leave it out",
     "empty_article": "the article is missing or blank",
     "not_text": "the article is no text, or holds no letter",
     "too_long": "more characters than --max-characters allows",
@@ -59,9 +64,10 @@ class ArticleReader:
         lines: Whether each line of a text is an article, rather than the whole.
         max_characters: Greatest length of an article; at least 1. A longer one is most likely no article but a broken
             table.
+        encoding: See `as_text`.
 
     Raises:
-        ValueError: If `max_characters` is below 1, or `language` is no language code.
+        ValueError: If `max_characters` is below 1, `encoding` is none, or `language` is no language code.
     """
 
     article_column: str = "article"
@@ -70,10 +76,12 @@ class ArticleReader:
     language: str | None = None
     lines: bool = False
     max_characters: int = 500_000
+    encoding: str | None = None
 
     def __post_init__(self) -> None:
         if self.max_characters < 1:
             raise ValueError(f"--max-characters {self.max_characters} must be at least 1.")
+        require_encoding(self.encoding, "--encoding")
         if self.language is not None and not langcodes.tag_is_valid(self.language):
             raise ValueError(f"--language {self.language!r} is no language code; use an ISO 639 code such as tr or en.")
 
@@ -94,10 +102,10 @@ class ArticleReader:
             ValueError: If an input does not exist, or a table lacks a column.
         """
         for path in (Path(name) for name in inputs if name != STDIN):
-            if not path.exists():
+            if not _files(path) and not path.exists():
                 raise ValueError(f"No file or folder {str(path)!r} to summarise.")
             for file in _files(path):
-                if file.suffix.lower() in TABLE_SUFFIXES:
+                if table_suffix(file):
                     self._require_columns(file)
         if STDIN in inputs and self.lines:
             return None
@@ -105,40 +113,45 @@ class ArticleReader:
 
     def _read_one(self, name: str) -> Iterator[Article]:
         if name == STDIN:
-            yield from self._read_text(sys.stdin.buffer, "stdin")
+            stdin = io.BufferedReader(cast(io.RawIOBase, sys.stdin.buffer))
+            yield from self._read_text(stdin, "stdin")
             return
         for file in _files(Path(name)):
             try:
-                yield from self._read_file(file, is_named=file == Path(name))
+                yield from self._read_file(file, is_named=not Path(name).is_dir())
             except (OSError, ValueError) as error:  # ValueError: from `raw_rows`, which says what is wrong
                 yield Article(str(file), problem="unreadable_file", detail=str(error))
 
     def _read_file(self, file: Path, is_named: bool) -> Iterator[Article]:
-        suffix = file.suffix.lower()
-        if suffix in TABLE_SUFFIXES:
+        if table_suffix(file):
             yield from self._read_table(file)
-        elif is_named or suffix == TEXT_SUFFIX:
-            with file.open("rb") as stream:
+        elif is_named or table_suffix(file, frozenset({TEXT_SUFFIX})):
+            with open_bytes(file) as stream:
                 yield from self._read_text(stream, str(file))
         else:
             yield Article(str(file), problem="unknown_kind")
 
-    def _read_text(self, stream: BinaryIO, name: str) -> Iterator[Article]:
+    def _read_text(self, stream: io.BufferedReader[Any], name: str) -> Iterator[Article]:
+        text = as_text(stream, self.encoding, newline="\n")
         if self.lines:
-            for number, line in enumerate(stream, start=1):
-                yield Article(f"{name}:{number}", _decode(line))
-        else:  # a character has at most four bytes, so that one that is too long is known without reading all of it
-            most = 4 * (self.max_characters + 4)
-            content = stream.read(most)
-            yield Article(name, _decode(content)[: -3 if len(content) == most else None])  # cut inside a character
+            for number, line in enumerate(text, start=1):
+                yield Article(f"{name}:{number}", line)
+        else:  # one that is too long is known without reading all of it
+            yield Article(name, text.read(self.max_characters + 1))
 
     def _read_table(self, file: Path) -> Iterator[Article]:
-        for number, row in raw_rows(str(file), errors="surrogateescape"):
+        for number, row in self._rows(file):
             place = f"{file}:{number}"
-            if row is None or row.get(self.article_column) is UNREADABLE:
+            if isinstance(row, NoRow):
+                yield Article(place, problem=row.reason)
+            elif row.get(self.article_column) is UNREADABLE:
                 yield Article(place, problem="unreadable")
             else:
                 yield self._article(row, place)
+
+    def _rows(self, file: Path) -> Iterator[tuple[int, dict[str, Any] | NoRow]]:
+        columns = (self.article_column, self.id_column, self.language_column)
+        return raw_rows(str(file), [name for name in columns if name is not None], self.encoding)
 
     def _article(self, row: dict[str, Any], place: str) -> Article:
         text, identifier = row.get(self.article_column), row.get(self.id_column or "")
@@ -170,7 +183,7 @@ class ArticleReader:
         return ("", "") if has_letter(text) else ("not_text", "no letter")
 
     def _require_columns(self, file: Path) -> None:
-        seen = _columns(row for _, row in raw_rows(str(file), errors="surrogateescape"))
+        seen = _columns(row for _, row in self._rows(file))
         options = {
             "--article-column": self.article_column,
             "--id-column": self.id_column,
@@ -183,16 +196,14 @@ class ArticleReader:
 
 
 def _files(path: Path) -> list[Path]:
-    return sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    if path.is_dir():
+        return sorted(file for file in path.rglob("*") if file.is_file())
+    return [path] if path.exists() else sorted(map(Path, glob.glob(str(path), recursive=True)))
 
 
-def _columns(rows: Iterable[dict[str, Any] | None]) -> list[str]:
+def _columns(rows: Iterable[dict[str, Any] | NoRow]) -> list[str]:
     """The columns of a table's first rows; none if it cannot be read, which `read` reports."""
     try:
-        return sorted({name for row in islice(rows, 100) for name in row or {}})
+        return sorted({name for row in islice(rows, 100) if isinstance(row, dict) for name in row})
     except (OSError, ValueError):
         return []
-
-
-def _decode(content: bytes) -> str:
-    return content.decode("utf-8-sig", errors="surrogateescape")

@@ -1,42 +1,43 @@
-"""Reads JSONL, CSV, TSV and Parquet so that one bad row is one reported row, not a failed run."""
+"""Reads JSON, delimited text and Parquet so that one bad row is one reported row, not a failed run."""
 
 from __future__ import annotations
 
-import csv
-import json
-import sys
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from datamodules.cache import file_checksum
 from datamodules.code_fingerprint import cache_key
+from datamodules.delimited_rows import read_delimited
+from datamodules.json_rows import read_json
 from datamodules.parquet_rows import UNREADABLE, read_parquet
 from datamodules.sources import Columns
+from datamodules.table_paths import DELIMITED_SUFFIXES, table_suffix
+from datamodules.text_stream import NoRow, mostly_decoded
 
-BadBytes = Literal["strict", "surrogateescape"]
-TABLE_SUFFIXES = frozenset({".jsonl", ".csv", ".tsv", ".parquet"})
 RawRow = dict[str, str | None]
+_WHOLE_NUMBER = re.compile(r"(-?\d+)\.0+")
 
 
-def read_rows(path: str, columns: Columns) -> Iterator[RawRow]:
+def read_rows(path: str, columns: Columns, encoding: str | None = None) -> Iterator[RawRow]:
     """Yields every row of a file with our column names.
 
     Args:
-        path: A `.jsonl`, `.csv` or `.tsv` file in UTF-8, or a `.parquet` file.
+        path: See `raw_rows`.
         columns: What the file calls its columns.
+        encoding: See `open_text`.
 
     Yields:
         Rows as `raw_row` makes them.
 
     Raises:
-        ValueError: If the file is no UTF-8 text or no Parquet, a quotation mark is never closed, or no row has a
-            column that `columns` names.
+        ValueError: If the file cannot be read, or no row has a column that `columns` names.
     """
     seen: set[str] = set()
     readable = 0
-    for position, row in raw_rows(path, columns=used_columns(columns)):
-        if row is not None:
+    for position, row in raw_rows(path, used_columns(columns), encoding):
+        if not isinstance(row, NoRow):
             readable += 1
             seen.update(row)
         yield raw_row(row, position, columns)
@@ -71,85 +72,66 @@ def require_columns(described: str, names: Sequence[str], columns: Columns) -> N
 
 
 def raw_rows(
-    path: str, errors: BadBytes = "strict", columns: Collection[str] | None = None
-) -> Iterator[tuple[int, dict[str, Any] | None]]:
-    """Yields the rows of a file as they are, with their line numbers; None for what is no record.
+    path: str, columns: Collection[str] | None = None, encoding: str | None = None
+) -> Iterator[tuple[int, dict[str, Any] | NoRow]]:
+    """Yield the rows of a file as they are, with their numbers.
 
     Args:
-        path: A `.jsonl`, `.csv` or `.tsv` file in UTF-8, or a `.parquet` file, whose rows are numbered from 0 and whose
-            cells are `UNREADABLE` where they have no value in Python.
-        errors: `strict` refuses a text with bytes that are not UTF-8; `surrogateescape` reads each such byte as a lone
-            surrogate, so that only its row is lost.
-        columns: See `read_parquet`; rows of other files have all of theirs.
+        path: A file whose name ends in one of `TABLE_SUFFIXES`. Rows of JSON lines are numbered by line, others of
+            JSON from 1, those of delimited text from 2, and those of Parquet, whose cells are `UNREADABLE` where
+            they have no value in Python, from 0.
+        columns: Those that are needed: they tell the delimiter, and which columns of Parquet are read.
+        encoding: See `open_text`.
 
     Raises:
-        ValueError: If the file is no UTF-8 text (under `strict`) or no Parquet, or a quotation mark is never closed.
+        ValueError: If the file is of no such form, or fewer rows than not can be decoded.
     """
-    if _suffix(path) == ".parquet":
-        yield from enumerate(read_parquet(path, columns))
-        return
-    try:
-        yield from _read_json_lines(path, errors) if _suffix(path) == ".jsonl" else _read_delimited(path, errors)
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"Cannot read {path!r} as UTF-8 text: {error}. Convert it, or remove the bad bytes."
-        ) from error
-    except csv.Error as error:
-        raise ValueError(
-            f"Cannot read {path!r} as a table: {error}. A quotation mark that is never closed swallows all rows after "
-            "it; double or remove it."
-        ) from error
+    return mostly_decoded(_rows(path, columns, encoding), path, encoding)
+
+
+def _rows(
+    path: str, columns: Collection[str] | None, encoding: str | None
+) -> Iterator[tuple[int, dict[str, Any] | NoRow]]:
+    suffix = table_suffix(path)
+    if suffix == ".parquet":
+        return enumerate(read_parquet(path, columns))
+    if suffix in DELIMITED_SUFFIXES:
+        return read_delimited(path, "\t" if suffix == ".tsv" else ",", columns, encoding)
+    return read_json(path, columns, encoding)
 
 
 def fingerprint_file(path: Path) -> str:
     """Name the content and kind of a file, wherever it lies; 16 hexadecimal digits."""
-    return cache_key(__name__, _suffix(str(path)), file_checksum(path))
+    return cache_key(__name__, table_suffix(path), file_checksum(path))
 
 
-def _read_json_lines(path: str, errors: BadBytes) -> Iterator[tuple[int, dict[str, Any] | None]]:
-    with open(path, encoding="utf-8-sig", errors=errors) as file:
-        for position, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            row = _parse(line)
-            yield position, row if isinstance(row, dict) else None
+def split_key(value: object) -> str:
+    """Write a value of a split column so that equal ones are equal texts, such as `1` and `1.0`, `True` and `true`."""
+    text = str(value).strip()
+    whole = _WHOLE_NUMBER.fullmatch(text)
+    if whole:
+        return whole[1]
+    return text.capitalize() if text.casefold() in ("true", "false") else text
 
 
-def _parse(line: str) -> Any:
-    try:
-        row = json.loads(line)
-        if "\\u" in line:
-            json.dumps(row, ensure_ascii=False).encode()  # fails for half an escaped emoji, which is no text
-    except (ValueError, RecursionError):
-        return None
-    return row
-
-
-def _read_delimited(path: str, errors: BadBytes) -> Iterator[tuple[int, dict[str, Any] | None]]:
-    csv.field_size_limit(sys.maxsize)  # the default of 128 KiB is less than a long article
-    with open(path, encoding="utf-8-sig", errors=errors, newline="") as file:
-        reader = csv.DictReader(file, delimiter="\t" if _suffix(path) == ".tsv" else ",", strict=True)
-        for position, row in enumerate(reader, start=2):
-            # A key of None holds surplus cells: a stray separator has shifted the row.
-            yield position, None if None in row else row
-
-
-def raw_row(row: Mapping[str, Any] | None, position: int, columns: Columns) -> RawRow:
+def raw_row(row: Mapping[str, Any] | NoRow, position: int | str, columns: Columns) -> RawRow:
     """Give a row our column names.
 
     Args:
-        row: The row of the corpus, None for what is no record.
+        row: The row of the corpus.
         position: Names it where it has no id.
         columns: What the corpus calls its columns.
 
     Returns:
         `id`, `split`, `article`, `summary` (None where the value is missing or no text) and `reading_problem`
-        (`unreadable` or `not_text`, None for a row that looks right).
+        (`unreadable`, `repeated_header` or `not_text`, None for a row that looks right).
     """
     names = (columns.article, columns.summary, columns.id, columns.split)
-    article, summary, identifier, split = (row.get(name) if row and name else None for name in names)
-    problem = None
-    if row is None or UNREADABLE in (article, summary, identifier, split):
+    article, summary, identifier, split = (
+        row.get(name) if name and not isinstance(row, NoRow) else None for name in names
+    )
+    problem = row.reason if isinstance(row, NoRow) else None
+    if UNREADABLE in (article, summary, identifier, split):
         article = summary = identifier = split = None
         problem = "unreadable"
     elif not all(value is None or isinstance(value, str) for value in (article, summary)):
@@ -157,12 +139,8 @@ def raw_row(row: Mapping[str, Any] | None, position: int, columns: Columns) -> R
         problem = "not_text"
     return {
         "id": str(position if identifier is None else identifier),
-        "split": None if split is None else str(split),
+        "split": None if split is None else split_key(split),
         "article": article,
         "summary": summary,
         "reading_problem": problem,
     }
-
-
-def _suffix(path: str) -> str:
-    return Path(path).suffix.lower()

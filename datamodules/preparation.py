@@ -11,6 +11,7 @@ import xxhash
 from transformers import PreTrainedTokenizerBase
 
 from datamodules.code_fingerprint import cache_key
+from datamodules.local_files import split_key
 from datamodules.raw_splits import open_split
 from datamodules.report import DataReport, SplitReport, TokenLengths
 from datamodules.row_cache import audited_rows, encoded_rows
@@ -85,14 +86,16 @@ def column(rows: datasets.Dataset, name: str) -> np.ndarray:
 
 
 def _audit(source: SummarizationSource, num_proc: int | None) -> list[_Part]:
-    known = [getattr(source.splits, split) for split in SPLITS if getattr(source.splits, split)]
+    names = [getattr(source.splits, split) for split in SPLITS]
+    known = [split_key(name) for name in names if name]
+    unknown = "unknown_split" if all(names) else "other_split"
     parts = []
     for split in SPLITS:
         raw = open_split(source, split)
         if raw is None:
             continue
         known_splits = known if source.columns.split else None
-        rows, fingerprint = audited_rows(raw, known_splits, f"{source.describe()} {split}", num_proc)
+        rows, fingerprint = audited_rows(raw, known_splits, unknown, f"{source.describe()} {split}", num_proc)
         parts.append(_Part(source, split, rows, column(rows, "problem"), fingerprint))
     return _hold_out(parts[0]) if source.hold_out else parts
 

@@ -10,18 +10,18 @@ from pathlib import Path
 from datamodules.code_fingerprint import cache_key
 from datamodules.hub_corpora import complete_hub_source, explain_hub_failure, load_from_hub, root_cause
 from datamodules.local_files import (
-    TABLE_SUFFIXES,
     RawRow,
     fingerprint_file,
     raw_row,
     read_rows,
     require_columns,
+    split_key,
     used_columns,
 )
 from datamodules.parquet_rows import table_rows
 from datamodules.sources import SummarizationSource
+from datamodules.table_paths import TABLE_SUFFIXES, is_local, named_ends, table_files
 
-_SUFFIXES = ", ".join(sorted(TABLE_SUFFIXES))
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _BATCH = 1_000  # rows of the hub read at once
 
@@ -56,7 +56,7 @@ def open_split(source: SummarizationSource, split: str) -> RawSplit | None:
     split_name = getattr(source.splits, split)
     if split_name is None or (source.hold_out and split != "train"):
         return None
-    opened = _open_local(source, split_name) if _is_local(source.path) else _open_hub(source, split_name)
+    opened = _open_local(source, split_name) if is_local(source.path) else _open_hub(source, split_name)
 
     def read() -> Iterator[RawRow]:
         is_empty = True
@@ -73,38 +73,48 @@ def open_split(source: SummarizationSource, split: str) -> RawSplit | None:
 
 
 def _open_local(source: SummarizationSource, split_name: str) -> RawSplit:
-    path = Path(source.path.replace("{split}", split_name))
-    if not path.is_file():
+    path = source.path.replace("{split}", split_name)
+    try:
+        files = table_files(path)
+    except ValueError as error:
         raise ValueError(
-            f"No file {str(path)!r} (source {source.path!r}, language {source.language}). Check the path; a split "
-            "that does not exist is named null, as in `splits: {test: null}`."
-        )
+            f"{error} (Source {source.path!r}, language {source.language}; a split that does not exist is named null, "
+            "as in `splits: {test: null}`.)"
+        ) from error
     if len(_split_names(source)) > 1 and not (source.columns.split or "{split}" in source.path or source.hold_out):
+        what = "is one file" if len(files) == 1 else f"names {len(files)} files of all splits"
         raise ValueError(
-            f"Source {source.path!r} is one file, so its rows cannot be told apart by split. Give `columns: "
+            f"Source {source.path!r} {what}, so its rows cannot be told apart by split. Give `columns: "
             "{split: NAME}`, a path with `{split}` in it, `hold_out: 0.05` to set rows aside, or name all splits but "
             "one null."
         )
-    if path.suffix.lower() not in TABLE_SUFFIXES:
-        raise ValueError(f"Cannot read {str(path)!r}: its name must end in {_SUFFIXES}.")
     chosen = (split_name, _split_names(source)) if source.columns.split else None
-    fingerprint = cache_key(__name__, fingerprint_file(path), source.columns, chosen)
-    return RawSplit(fingerprint, lambda: _rows_of_split(path, source, split_name))
+    contents = [(file.name if len(files) > 1 else "", fingerprint_file(file)) for file in files]
+    fingerprint = cache_key(__name__, contents, source.columns, source.encoding, chosen)
+    return RawSplit(fingerprint, lambda: _rows_of_split(files, source, split_name))
 
 
-def _rows_of_split(path: Path, source: SummarizationSource, split_name: str) -> Iterator[RawRow]:
-    rows = read_rows(str(path), source.columns)
+def _rows(files: list[Path], source: SummarizationSource) -> Iterator[RawRow]:
+    for file in files:
+        for row in read_rows(str(file), source.columns, source.encoding):
+            # Positions name rows of one file only.
+            yield row if len(files) == 1 or source.columns.id else row | {"id": f"{file.name}:{row['id']}"}
+
+
+def _rows_of_split(files: list[Path], source: SummarizationSource, split_name: str) -> Iterator[RawRow]:
+    rows = _rows(files, source)
     if source.columns.split is None:
         yield from rows
         return
-    names = _split_names(source)
+    names = [split_key(name) for name in _split_names(source)]
+    wanted = split_key(split_name)
     found: set[str] = set()
     for row in rows:
         found.add(str(row["split"]))
         # Rows of no known split go to the first one, where validation counts them: they must not vanish unseen.
-        if row["split"] == split_name or (split_name == names[0] and row["split"] not in names):
+        if row["split"] == wanted or (wanted == names[0] and row["split"] not in names):
             yield row
-    if found and split_name not in found:
+    if found and wanted not in found:
         raise ValueError(
             f"Source {source.describe()!r} ({source.language}) has no rows of split {split_name!r} in column "
             f"{source.columns.split!r}; it has {', '.join(value[:40] for value in sorted(found)[:10])}. Correct "
@@ -116,8 +126,8 @@ def _open_hub(source: SummarizationSource, split_name: str) -> RawSplit:
     source = complete_hub_source(source)
     if not _HUB_ID.fullmatch(source.path):
         raise ValueError(
-            f"path {source.path!r} is neither a readable file ({_SUFFIXES}) nor the id of a data set on the hub "
-            "(owner/name)."
+            f"path {source.path!r} is neither a readable file ({named_ends(TABLE_SUFFIXES)}) nor the id of a data "
+            "set on the hub (owner/name)."
         )
     columns = source.columns
     try:
@@ -139,8 +149,3 @@ def _open_hub(source: SummarizationSource, split_name: str) -> RawSplit:
 
 def _split_names(source: SummarizationSource) -> list[str]:
     return [name for name in (source.splits.train, source.splits.validation, source.splits.test) if name]
-
-
-def _is_local(path: str) -> bool:
-    """Whether it names files rather than a data set on the hub."""
-    return Path(path).suffix.lower() in TABLE_SUFFIXES or Path(path).exists()

@@ -30,13 +30,14 @@ _RAW = pa.schema({name: pa.string() for name in ("id", "split", "article", "summ
 
 
 def audited_rows(
-    raw: RawSplit, known_splits: list[str] | None, description: str, num_proc: int | None
+    raw: RawSplit, known_splits: list[str] | None, unknown: str, description: str, num_proc: int | None
 ) -> tuple[datasets.Dataset, str]:
     """Read the rows of a split and judge each by itself.
 
     Args:
         raw: The split.
         known_splits: See `audit_batch`.
+        unknown: See `audit_batch`.
         description: For progress bars.
         num_proc: Processes; null is one for each CPU.
 
@@ -55,12 +56,12 @@ def audited_rows(
                 audit_batch,
                 folder,
                 num_proc,
-                fn_kwargs={"known_splits": known_splits},
+                fn_kwargs={"known_splits": known_splits, "unknown": unknown},
                 remove_columns=rows.column_names,
                 desc=f"Checking {description}",
             )
 
-    fingerprint = cache_key(__name__, raw.fingerprint, known_splits)
+    fingerprint = cache_key(__name__, raw.fingerprint, known_splits, unknown)
     return _cached(f"checked-{fingerprint}", make), fingerprint
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 import langcodes
 
+from datamodules.text_stream import require_encoding
+
 SPLITS = ("train", "validation", "test")
 
 
@@ -50,8 +52,8 @@ class SummarizationSource:
 
     Args:
         language: BCP 47 / ISO 639 code, such as `tr`, `en`, `it` or `sr-Latn`.
-        path: A `.jsonl`, `.csv`, `.tsv` or `.parquet` file (`{split}` in it stands for the split's name), or the id of
-            a data set on the Hugging Face hub.
+        path: A file, a folder of files or a pattern such as `news/*.csv`, of the kinds that docs/files.md lists
+            (`{split}` in it stands for the split's name); or the id of a data set on the Hugging Face hub.
         name: Configuration of the hub data set, such as `3.0.0`.
         revision: Branch, tag or commit of the hub data set.
         columns: Names of the columns.
@@ -60,11 +62,13 @@ class SummarizationSource:
             hash of the article so that it stays the same when rows are added. For corpora that have no such splits.
         prefix: Text put before each article, such as `summarize: `. Wins over the data module's prefix by language.
         limits: Greatest number of rows of each split.
+        encoding: Of delimited text and JSON, such as `cp1254`; null is UTF-8. A byte order mark wins.
         licence: What the corpus may be used for, best as the hub's identifier, such as `cc-by-4.0`; for the cards of
             exported models.
 
     Raises:
-        ValueError: If the language code, the share or a limit is not legal, or there is no train split to hold out of.
+        ValueError: If the language code, the encoding, the share or a limit is not legal, or there is no train split to
+            hold out of.
     """
 
     language: str
@@ -77,6 +81,7 @@ class SummarizationSource:
     prefix: str | None = None
     limits: Limits = field(default_factory=Limits)
     licence: str | None = None
+    encoding: str | None = None
 
     def __post_init__(self) -> None:
         if not langcodes.tag_is_valid(self.language):
@@ -84,6 +89,7 @@ class SummarizationSource:
                 f"language {self.language!r} of source {self.path!r} is not a language code; "
                 "use an ISO 639 code such as tr, en, it or zh-Hans."
             )
+        require_encoding(self.encoding, f"encoding of source {self.path!r}")
         if not 0 <= self.hold_out < 0.5:
             raise ValueError(f"hold_out {self.hold_out} of source {self.path!r} must be in [0, 0.5).")
         if self.hold_out and self.splits.train is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -91,7 +92,7 @@ def encode_corpus(
     if any((Path(source.path) / name).is_file() for name in (RECORD, CONTENTS)):
         return _open_given(source, tokenizer_fingerprint)
     name = cache_key(__name__, fingerprint_texts(source), source.column, tokenizer_fingerprint, hold_out)
-    stem = Path(source.path).name.split(".")[0]
+    stem = re.sub(r"[^\w-]", "", Path(source.path).name.split(".")[0]) or "texts"
 
     def make(folder: Path) -> None:
         record = _encode(source, tokenizer, hold_out, folder)

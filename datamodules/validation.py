@@ -14,7 +14,9 @@ from metrics.normal_form import normal_form
 
 # The order is the order of the checks; the texts explain the reasons in the report.
 REASONS = {
-    "unreadable": "the line is no valid record",
+    "unreadable": "the row is no valid record, or not in the file's encoding",
+    "repeated_header": "the row repeats the names of the columns",
+    "other_split": "belongs to a split that the source does not use",
     "unknown_split": "the split column names none of the configured splits",
     "not_text": "article or summary is no text, or holds no letter",
     "not_utf8": "article or summary holds NUL or bytes that are no UTF-8 text",
@@ -82,12 +84,15 @@ def article_key(article: str) -> int:
     return xxhash.xxh64_intdigest(" ".join(text.split()).encode()) - 2**63
 
 
-def audit_batch(rows: Mapping[str, Sequence[Any]], known_splits: Sequence[str] | None) -> dict[str, list[Any]]:
+def audit_batch(
+    rows: Mapping[str, Sequence[Any]], known_splits: Sequence[str] | None, unknown: str = "unknown_split"
+) -> dict[str, list[Any]]:
     """Judges each row by itself; for `datasets.Dataset.map`.
 
     Args:
         rows: A batch of rows by column, as `raw_row` makes them.
         known_splits: The legal values of the split column; None where the corpus has no such column.
+        unknown: The reason for other values; blank ones are always an `unknown_split`.
 
     Returns:
         Columns `id`, `article`, `summary` (text, "" for an unusable row), `problem` (see `audit_row`) and `key`.
@@ -96,7 +101,9 @@ def audit_batch(rows: Mapping[str, Sequence[Any]], known_splits: Sequence[str] |
     problems = [audit_row(*pair) for pair in zip(articles, summaries, strict=True)]
     if known_splits is not None:
         pairs = zip(rows["split"], problems, strict=True)
-        problems = ["unknown_split" if value not in known_splits else problem for value, problem in pairs]
+        problems = [
+            problem if value in known_splits else unknown if value else "unknown_split" for value, problem in pairs
+        ]
     problems = [known or found for known, found in zip(rows["reading_problem"], problems, strict=True)]
     usable = [not problem for problem in problems]
     return {

@@ -11,9 +11,10 @@ import numpy as np
 from rich.table import Table
 from transformers import PreTrainedTokenizerBase
 
-from datamodules.local_files import TABLE_SUFFIXES, read_rows
+from datamodules.local_files import read_rows
 from datamodules.pieces import byte_pieces, count_ids
 from datamodules.sources import Columns
+from datamodules.table_paths import table_suffix
 from datamodules.tokenizer import vocabulary_of
 from metrics.words import words
 
@@ -101,12 +102,12 @@ def sample_rows(rows: datasets.Dataset, split: str) -> list[TextSample]:
 
 
 def read_texts(path: Path) -> Iterator[str]:
-    """Articles and summaries of a `.jsonl`, `.csv`, `.tsv` or `.parquet` file, or the lines of any other.
+    """Articles and summaries of a table, or the lines of any other.
 
     Raises:
         ValueError: If the file cannot be read.
     """
-    if path.suffix.lower() in TABLE_SUFFIXES:
+    if table_suffix(path):
         for row in read_rows(str(path), Columns()):
             yield from (text for text in (row["article"], row["summary"]) if text)
         return

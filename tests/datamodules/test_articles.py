@@ -34,7 +34,8 @@ def folder(tmp_path):
     (tmp_path / "c" / "d.txt").write_bytes(b"\xef\xbb\xbf" + TEXT.encode())
     (tmp_path / "c" / "e.txt").write_bytes(os.urandom(64) + b"\xff")
     (tmp_path / "f.pdf").write_bytes(b"%PDF")
-    (tmp_path / "g.csv").write_text('article\n"never closed\n')
+    (tmp_path / "g.csv").write_text(f'article\n"{TEXT}\n')
+    (tmp_path / "h.json").write_text('[{"article": "cut of')
     return tmp_path
 
 
@@ -51,11 +52,12 @@ def test_folder_gives_every_row_in_order_with_what_is_wrong(folder):
         ("c/d.txt", ""),
         ("c/e.txt", "not_utf8"),
         ("f.pdf", "unknown_kind"),
-        ("g.csv", "unreadable_file"),
+        ("g.csv:2", ""),
+        ("h.json", "unreadable_file"),
     ]
-    assert {article.text for article in articles if not article.problem} == {TEXT}
+    assert {article.text.lstrip('"') for article in articles if not article.problem} == {TEXT}
     assert not any(article.text for article in articles if article.problem)
-    assert "quotation mark" in articles[-1].detail
+    assert "the file is cut off" in articles[-1].detail
     assert {article.problem for article in articles} <= {"", *PROBLEMS}
     assert ArticleReader().count([str(folder)]) == len(articles)
 
@@ -68,7 +70,7 @@ def test_bytes_that_are_no_text_cost_their_row_only(tmp_path, suffix):
     else:
         lines = [b"article", *(text.encode() for text in (TEXT, "BAD", TEXT))]
     path.write_bytes(b"\n".join(lines).replace(b"BAD", b"\xff\xfe caf\xe9"))
-    assert [article.problem for article in read(path)] == ["", "not_utf8", ""]
+    assert [article.problem for article in read(path)] == ["", "unreadable", ""]
 
 
 def test_columns_by_name(tmp_path):

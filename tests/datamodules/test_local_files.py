@@ -116,7 +116,7 @@ def test_missing_column_is_named_with_those_found(tmp_path, role):
 def test_file_in_another_encoding_is_named(tmp_path, suffix):
     path = tmp_path / f"latin{suffix}"
     path.write_bytes("article,summary\nÖzgür,ağ\n".encode("iso8859-9"))
-    with pytest.raises(ValueError, match=rf"latin{suffix}' as UTF-8 text.*Convert it"):
+    with pytest.raises(ValueError, match=rf"latin{suffix}' is not all UTF-8: line .* has byte 0x.*such as cp1254"):
         read(path, Columns())
 
 
@@ -132,8 +132,7 @@ def test_fingerprint_follows_content_and_kind_but_not_the_place(tmp_path):
     assert len({first, fingerprint("a.csv", "texts"), fingerprint("a.tsv", "text")}) == 3
 
 
-def test_quotation_mark_that_is_never_closed_is_refused(tmp_path):
+def test_quotation_mark_that_is_never_closed_costs_no_other_row(tmp_path):
     path = tmp_path / "open.csv"
     path.write_text('article,summary\nkar yağdı,kar\n"açık kaldı,özet\nbir,iki\n', encoding="utf-8")
-    with pytest.raises(ValueError, match="never closed"):
-        list(read_rows(str(path), Columns()))
+    assert [row["article"] for row in read_rows(str(path), Columns())] == ["kar yağdı", '"açık kaldı', "bir"]

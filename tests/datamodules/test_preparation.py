@@ -39,7 +39,7 @@ def test_every_bad_row_is_counted_under_its_reason(prepare_sources, tmp_path):
     splits, (train, test) = prepare_sources(source)
     assert train.problems == {
         "unreadable": 2,
-        "unknown_split": 1,
+        "other_split": 1,
         "not_text": 1,
         "empty_article": 1,
         "empty_summary": 1,

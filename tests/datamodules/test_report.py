@@ -95,3 +95,19 @@ def test_table_shows_what_was_read_used_and_left_out():
 
 def test_clean_data_has_no_reasons_below_the_table():
     assert not any(reason in printed(DataReport([make_split()])) for reason in REASONS)
+
+
+def test_held_out_rows_that_are_few_are_said_with_the_interval_of_their_number():
+    report = DataReport(
+        [
+            make_split("tr", "train", kept=3),
+            make_split("tr", "validation", kept=9),
+            make_split("tr", "validation", kept=7),
+            make_split("it", "validation", kept=0),
+            make_split("it", "test", kept=100),
+        ]
+    )
+    (warning,) = report.warnings()
+    assert warning.startswith("validation tr: 16 rows are few")
+    assert "uncertain by 5.9 points" in warning  # 1.96 * 12 / 4
+    assert "16 rows are few" in printed(report)

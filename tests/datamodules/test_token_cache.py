@@ -165,7 +165,7 @@ def test_folder_of_tokens_is_a_source_for_its_language_and_tokenizer_only(encode
     ("name", "documents", "options", "message"),
     [
         ("gone.txt", None, {}, r"No file '.*gone\.txt'"),
-        ("texts.doc", DOCUMENTS, {}, r"its name must end in \.txt, \.txt\.zst"),
+        ("texts.doc", DOCUMENTS, {}, r"its name must end in \.csv, .*, \.txt"),
         ("texts.jsonl", DOCUMENTS, {"column": "metin"}, r"no column 'metin' for the text\. It has: text"),
         ("texts.parquet", DOCUMENTS, {"column": "metin"}, r"no column 'metin' for the text\. It has: text"),
         ("texts.txt", ["", "12"], {}, "no usable document of 2"),
