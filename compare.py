@@ -10,10 +10,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from commands.arguments import ArgumentParser
+from commands.failures import answer
 from reports.comparison.report import write_report
 from reports.comparison.summaries import summary_sections
 from studies.execution import Execution, locked
@@ -24,7 +25,7 @@ from studies.study import Study, read_study
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python compare.py", description=__doc__.splitlines()[0])
+    parser = ArgumentParser(prog="python compare.py", description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(required=True)
     run = commands.add_parser("run", help="make the runs of a study that are missing, and go on with interrupted ones")
     run.add_argument("study", type=Path, help="YAML file, such as those in configs/studies/")
@@ -123,7 +124,4 @@ def variable(text: str) -> tuple[str, str]:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except ValueError as problem:
-        sys.exit(f"error: {problem}")
+    answer(main)

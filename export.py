@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from commands.arguments import ArgumentParser
+from commands.failures import answer
 from datamodules.example_articles import validation_articles
 from datamodules.vocabulary_report import read_texts
 from lightning_modules.checkpoint_model import Checkpoint, read_checkpoint
@@ -27,13 +28,6 @@ COMPARED = 16  # texts
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line."""
     options = _parser().parse_args(arguments)
-    try:
-        _export(options)
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
-
-
-def _export(options: argparse.Namespace) -> None:
     form = Form(options.adapter_only, options.format, options.dtype)
     path = options.checkpoint
     checkpoint = read_checkpoint(checkpoint_of_run(path) if path.is_dir() else path)
@@ -88,8 +82,8 @@ def _texts(checkpoint: Checkpoint, file: Path | None) -> list[str]:
         ) from error
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__)
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(description=__doc__)
     parser.add_argument("checkpoint", type=Path, help="a .ckpt file, or a run's folder: its best checkpoint")
     parser.add_argument("--output", type=Path, required=True, help="folder to be made")
     form = parser.add_mutually_exclusive_group()
@@ -106,4 +100,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    main()
+    answer(main)

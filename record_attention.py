@@ -14,6 +14,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from commands.arguments import ArgumentParser
+from commands.failures import answer
 from datamodules.articles import Article
 from lightning_modules.article_summarizer import ArticleSummarizer
 from lightning_modules.attention import record_attention
@@ -75,7 +77,7 @@ def generated(trained: TrainedModel, row: dict[str, Any]) -> str:
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """Reads the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("models", metavar="[NAME=]MODEL", nargs="+")
     add("--examples", type=Path, required=True, help="a run's folder, or a predictions.jsonl")
@@ -93,7 +95,4 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
+    answer(main)

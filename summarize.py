@@ -7,13 +7,12 @@ their kinds), a folder of them, or `-` for standard input, which is the default.
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
-import torch
-
+from commands.arguments import ArgumentParser
+from commands.failures import answer
 from datamodules.articles import STDIN, ArticleReader
 from datamodules.chunks import LongArticles
 from lightning_modules.article_summarizer import ArticleSummarizer
@@ -47,7 +46,7 @@ def load(options: argparse.Namespace) -> TrainedModel:
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """Reads the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("model", metavar="MODEL")
     add("inputs", metavar="FILE", nargs="*", default=[STDIN])
@@ -70,11 +69,4 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
-    except torch.OutOfMemoryError:
-        sys.exit("error: the GPU's memory is too small; lower --batch-size, or add --device cpu.")
-    except KeyboardInterrupt:
-        sys.exit(130)
+    answer(main)

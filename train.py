@@ -5,15 +5,12 @@ Without arguments: `fit --config configs/quickstart.yaml`. `configs/default.yaml
 
 from __future__ import annotations
 
-import signal
 import sys
-import traceback
 from pathlib import Path
 from typing import Any
 
 import datasets
 import lightning as L
-import torch
 import yaml
 from jsonargparse import Namespace
 from lightning.pytorch.callbacks import ProgressBar
@@ -25,10 +22,13 @@ from callbacks.progress_bar import TrainingProgressBar
 from callbacks.random_state import RandomState
 from callbacks.results_writer import ResultsWriter
 from callbacks.run_choice import FinishedRun
-from callbacks.run_folder import lock_run, place_run, require_writable
+from callbacks.run_folder import lock_run, place_preparation, place_run, require_writable
 from callbacks.run_record import RunRecord, resolved
 from callbacks.watcher import guard_logger
-from datamodules.storage import explain_storage_failure
+from commands.configuration import install as install_configuration_rules
+from commands.failures import answer
+from commands.parser import TrainParser
+from commands.trainer_settings import require_supported
 from lightning_modules.adaptation import require_supported_precision
 from lightning_modules.checkpoint_file import OzetCheckpointIO
 from lightning_modules.training_loops import install
@@ -61,9 +61,23 @@ class Trainer(L.Trainer):
     def _without_results(self) -> bool:
         return not any(isinstance(callback, ResultsWriter) for callback in self.callbacks)
 
-    def prepare(self, model: L.LightningModule, datamodule: L.LightningDataModule) -> None:
-        """Download and check the base, then the data, encode them, and print the report, without training."""
+    def prepare(
+        self,
+        model: L.LightningModule,
+        datamodule: L.LightningDataModule,
+        ckpt_path: str | None = None,
+        weights_only: bool | None = None,
+    ) -> None:
+        """Download and check the base, then the data, encode them, print the report and keep it, without training.
+
+        Args:
+            model: Whose base is checked.
+            datamodule: Whose rows are read.
+            ckpt_path: Unused; in the `config.yaml` of a run.
+            weights_only: Unused; in the `config.yaml` of a run.
+        """
         model.prepare_data()
+        datamodule.trainer = self  # it keeps its report in the trainer's folder
         datamodule.prepare_data()
 
     def replay(
@@ -101,6 +115,10 @@ class OzetCLI(LightningCLI):
         own = {name: {"model", "datamodule"} for name in ("prepare", "replay")}
         return {**LightningCLI.subcommands(), **own}
 
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parses; Lightning would warn that arguments are given twice."""
+        self.config = parser.parse_args(args)
+
     def _parse_ckpt_path(self) -> None:
         """Leaves the configuration as it is: Lightning would let a checkpoint's settings win over the command line."""
 
@@ -108,6 +126,7 @@ class OzetCLI(LightningCLI):
         """Refuses what cannot work, and places the run, before anything is built."""
         config = self.config[self.subcommand]
         require_supported_precision(str(config.trainer.precision))
+        require_supported(config.trainer)
         if self.subcommand != "replay":
             cache = Path(datasets.config.HF_DATASETS_CACHE)
             require_writable(
@@ -115,6 +134,7 @@ class OzetCLI(LightningCLI):
             )
         if self.subcommand == "prepare":
             config.trainer.logger = False
+            place_preparation(config)
         elif self.subcommand == "replay":
             config.trainer.update(Namespace(TRAINER_SETTINGS))
         else:
@@ -163,8 +183,10 @@ class ReadingCLI(OzetCLI):
         """Leaves random states alone."""
 
     def before_instantiate_classes(self) -> None:
-        """Refuses precisions that cannot work."""
-        require_supported_precision(str(self.config[self.subcommand].trainer.precision))
+        """Refuses what cannot work."""
+        trainer = self.config[self.subcommand].trainer
+        require_supported_precision(str(trainer.precision))
+        require_supported(trainer)
 
     def instantiate_classes(self) -> None:
         """Builds nothing."""
@@ -183,10 +205,12 @@ def main(args: list[str] | None = None, cli: type[OzetCLI] | None = None) -> Oze
         args: Arguments; those of the process if None.
         cli: What to do with them; `OzetCLI` if None.
     """
-    if args is None and len(sys.argv) == 1:
-        args = ["fit", "--config", str(ROOT / "configs/quickstart.yaml")]
+    args = with_subcommand(sys.argv[1:] if args is None else args)
+    install_configuration_rules()
     defaults = {"default_config_files": [str(ROOT / "configs/default.yaml")]}
     return (cli or OzetCLI)(
+        parser_class=TrainParser,
+        auto_configure_optimizers=False,  # model.optimizer is the only place for it
         subclass_mode_model=True,
         subclass_mode_data=True,
         save_config_callback=RunRecord,
@@ -198,28 +222,16 @@ def main(args: list[str] | None = None, cli: type[OzetCLI] | None = None) -> Oze
     )
 
 
-def failure_message(error: Exception) -> str | None:
-    """Say in one sentence what a user can mend; None for what is a fault of the program."""
-    if isinstance(error, torch.OutOfMemoryError):  # MemoryGuard has put what to change into it
-        return str(error)
-    if isinstance(error, ValueError | OSError) and _raised_here(error):
-        return str(error)
-    return explain_storage_failure(error)
+def run() -> None:
+    """Runs the command line of the process."""
+    main()
 
 
-def _raised_here(error: BaseException) -> bool:
-    """Whether our own code raised: then the message is for the user, and where it came from is not."""
-    origin = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
-    return origin.is_relative_to(ROOT) and "site-packages" not in origin.parts
+def with_subcommand(args: list[str]) -> list[str]:
+    """Return the command line with `fit --config configs/quickstart.yaml` before flags that stand alone."""
+    alone = not args or (args[0].startswith("--") and args[0] not in ("--help", "--version"))
+    return ["fit", "--config", str(ROOT / "configs/quickstart.yaml"), *args] if alone else args
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except Exception as error:
-        message = failure_message(error)
-        if message is None:
-            raise
-        sys.exit(f"error: {message}")
-    except KeyboardInterrupt:  # before GracefulStop listens
-        sys.exit(128 + signal.SIGINT)
+    answer(run)

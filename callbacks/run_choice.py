@@ -33,14 +33,16 @@ class FinishedRun(Exception):
     """There is nothing left to train."""
 
 
-def choose_checkpoint(root: Path, path: str | None, subcommand: str, settings: Settings) -> Path | None:
+def choose_checkpoint(
+    root: Path, path: str | None, subcommand: str, settings: Settings, run: Path | None = None
+) -> Path | None:
     """Finds and checks the checkpoint that `ckpt_path` means.
 
     - A file.
     - A run's folder: its last checkpoint for `fit`; its best for the other subcommands, or its last if no validation
       has ended.
-    - `last` or `best` of the newest run under `root`. `fit` refuses a run of another experiment: one whose model, data,
-      seed, precision or accumulation is not today's.
+    - `last` or `best` of `run`, or else of the newest run under `root`. `fit` refuses a run of another experiment: one
+      whose model, data, seed, precision or accumulation is not today's.
     - `auto`, for `fit`: the newest whole checkpoint of the newest run of the same experiment, or None, to begin anew.
 
     Args:
@@ -48,6 +50,7 @@ def choose_checkpoint(root: Path, path: str | None, subcommand: str, settings: S
         path: The `ckpt_path`.
         subcommand: `fit`, `validate`, `test` or `predict`.
         settings: Gives today's configuration, resolved.
+        run: The run whose configuration is used; evaluation takes its best checkpoint without a `ckpt_path`.
 
     Returns:
         The file, None without a `ckpt_path`.
@@ -61,9 +64,11 @@ def choose_checkpoint(root: Path, path: str | None, subcommand: str, settings: S
         if not training:
             raise ValueError(f"ckpt_path auto is for fit; give {subcommand} a run's folder, a file, last or best.")
         return _where_to_go_on(root, settings)
+    if path is None and run is not None and not training:
+        path = str(run)
     if path is None:
         return None
-    chosen = require_usable(_file_of(root, path, training), "--ckpt_path ")
+    chosen = require_usable(_file_of(root, path, training, run), "--ckpt_path ")
     if training:
         now = settings()
         _require_resumable(chosen, now)
@@ -78,11 +83,11 @@ def limits(trainer: Mapping[str, Any]) -> dict[str, Any]:
     return {name: trainer.get(name) for name in _LIMITS}
 
 
-def _file_of(root: Path, path: str, training: bool) -> Path:
+def _file_of(root: Path, path: str, training: bool, run: Path | None) -> Path:
     if path not in ("last", "best"):
         folder = Path(path)
         return folder if not folder.is_dir() else last_checkpoint_of(folder) if training else checkpoint_of_run(folder)
-    run = _newest(root, path)
+    run = run or _newest(root, path)
     if path == "last":
         return last_checkpoint_of(run)
     best = best_checkpoint_of(run)

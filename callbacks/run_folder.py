@@ -14,6 +14,7 @@ from typing import TextIO
 
 from jsonargparse import Namespace
 
+from callbacks.recorded_run import configured, forget_places, recorded_run
 from callbacks.run_choice import Settings, choose_checkpoint
 from lightning_modules.run_checkpoints import RUN_NAME
 
@@ -31,6 +32,7 @@ def place_run(config: Namespace, subcommand: str, settings: Settings = dict) -> 
     into a folder that is removed when the process ends.
 
     `validate`, `test` and `predict` log into a folder of their own in that of the run, so that its curves stay its own.
+    With `--config RUN/config.yaml` they take RUN's best checkpoint if none is given, and `fit` begins a run beside RUN.
 
     Args:
         config: A subcommand's configuration; changed in place.
@@ -45,20 +47,37 @@ def place_run(config: Namespace, subcommand: str, settings: Settings = dict) -> 
         FinishedRun: If nothing is left to train, see `choose_checkpoint`.
     """
     if int(os.environ.get("LOCAL_RANK", 0)) == 0 or _FOLDER_KEY not in os.environ:
+        run = recorded_run(config)
+        if run is not None:
+            forget_places(config, run)
         root = Path(config.trainer.default_root_dir or DEFAULT_ROOT)
-        chosen = choose_checkpoint(root, config.get("ckpt_path"), subcommand, settings)
+        chosen = choose_checkpoint(root, config.get("ckpt_path"), subcommand, settings, run)
         os.environ[_FOLDER_KEY] = str(_folder(root, chosen, bool(config.trainer.get("fast_dev_run"))))
         os.environ[_CHECKPOINT_KEY] = str(chosen or "")
     folder = Path(os.environ[_FOLDER_KEY])
     config.ckpt_path = os.environ[_CHECKPOINT_KEY] or None
     config.trainer.default_root_dir = str(folder)
-    for logger in _configured(config.trainer.get("logger")):
+    for logger in configured(config.trainer.get("logger")):
         if logger.init_args.get("save_dir") in (None, "."):
             logger.init_args.save_dir = str(folder if subcommand == "fit" else folder / subcommand)
-    for callback in _configured(config.trainer.get("callbacks")):
+    for callback in configured(config.trainer.get("callbacks")):
         if callback.class_path.endswith("ModelCheckpoint") and callback.init_args.get("dirpath") is None:
             callback.init_args.dirpath = str(folder / "checkpoints")
     return folder
+
+
+def place_preparation(config: Namespace) -> None:
+    """Point the trainer of `prepare` at the run whose configuration is used, or else at the folder of runs.
+
+    Args:
+        config: Of the subcommand; changed in place.
+
+    Raises:
+        ValueError: If the folder cannot be written.
+    """
+    folder = recorded_run(config) or Path(config.trainer.default_root_dir or DEFAULT_ROOT)
+    require_writable(folder, "Give a folder that can be written as --trainer.default_root_dir.")
+    config.trainer.default_root_dir = str(folder)
 
 
 def lock_run(folder: Path) -> None:
@@ -118,8 +137,3 @@ def _new_folder(root: Path) -> Path:
         except FileExistsError:
             count += 1
             folder = root / f"{stamp}-{count}"
-
-
-def _configured(value: object) -> list[Namespace]:
-    values = value if isinstance(value, list) else [value]
-    return [one for one in values if isinstance(one, Namespace) and "init_args" in one]

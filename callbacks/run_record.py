@@ -92,7 +92,8 @@ class RunRecord(SaveConfigCallback):
 
     @cached_property  # writing it takes as long as saving a small model
     def _text(self) -> str:
-        return resolved(self.parser, self.config)
+        config = Namespace({**vars(self.config), "ckpt_path": None})  # of one command, not of the run
+        return resolved(self.parser, config)
 
     def _resolved(self) -> dict[str, Any]:
         return yaml.safe_load(self._text)

@@ -8,7 +8,6 @@ RUN/evaluations/FORM-SENTINELS/test, in the form of `train.py test`; those that 
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 import sys
@@ -20,6 +19,8 @@ from pathlib import Path
 from jsonargparse import Namespace
 
 import train
+from commands.arguments import ArgumentParser
+from commands.failures import answer
 from reports.case_study.collapse import MERGE_RECORD
 from reports.results import read_predictions, read_results, write_predictions, write_results
 from reports.study_record import trained_folder
@@ -133,7 +134,7 @@ def evaluations(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command."""
-    parser = argparse.ArgumentParser(prog="python -m case_study.evaluate", description=__doc__.splitlines()[0])
+    parser = ArgumentParser(prog="python -m case_study.evaluate", description=__doc__.splitlines()[0])
     parser.add_argument("runs", type=Path, nargs="+", help="folders of runs in a study, such as STUDY/CELL/seed-0")
     parser.add_argument("--forms", nargs="+", choices=FORMS, default=FORMS[:3])
     parser.add_argument("--sentinels", nargs="+", choices=list(SENTINELS), default=list(SENTINELS))
@@ -152,7 +153,5 @@ def _share(text: str) -> tuple[int, int]:
 
 
 if __name__ == "__main__":
-    try:
-        main([sys.argv.pop(1) for _ in sys.argv[1:]])  # else Lightning's command line would warn of these arguments
-    except ValueError as problem:
-        sys.exit(f"error: {problem}")
+    arguments = [sys.argv.pop(1) for _ in sys.argv[1:]]  # else Lightning's command line would warn of them
+    answer(lambda: main(arguments))

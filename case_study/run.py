@@ -7,7 +7,6 @@ The same command goes on where it was interrupted. `python -m reports.case_study
 
 from __future__ import annotations
 
-import argparse
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -20,6 +19,8 @@ import torch
 from case_study.encoder import write_encoder
 from case_study.evaluate import FORMS, SENTINELS, evaluations
 from case_study.guards import write_messages
+from commands.arguments import ArgumentParser
+from commands.failures import answer
 from compare import check, variable
 from reports.case_study.page import write_case_study
 from reports.study_record import StudyRun, trained_folder
@@ -41,7 +42,7 @@ MEANT_TO_FAIL = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m case_study.run", description=__doc__.splitlines()[0])
+    parser = ArgumentParser(prog="python -m case_study.run", description=__doc__.splitlines()[0])
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a variable of both studies")
     parser.add_argument("--devices", nargs="+", help="CUDA devices; one named twice runs two at a time; default: all")
     parser.add_argument("--output", type=Path, default=Path("runs/case_study"))
@@ -123,7 +124,4 @@ def _evaluate(study: Study, output: Path, processes: Processes) -> list[str]:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except ValueError as problem:
-        sys.exit(f"error: {problem}")
+    answer(main)

@@ -18,6 +18,7 @@ from datamodules.pieces import RECORD, VocabularyTrimming, trim_to_rows, write_r
 from datamodules.position import ResumableDataModule
 from datamodules.preparation import Encoding, column, prepare
 from datamodules.report import DataReport
+from datamodules.report_file import report_file
 from datamodules.sampling import EvaluationSampler, Share, TrainingSampler
 from datamodules.sources import SPLITS, SummarizationSource
 from datamodules.tokenize import TruncateTargets
@@ -121,7 +122,7 @@ class BilingualDataModule(ResumableDataModule):
         assert self.report is not None
         self.report.print()
         if self.trainer is not None:
-            self.report.save(Path(self.trainer.default_root_dir) / "data_report.json")
+            self.report.save(report_file(self.trainer))
         problems = self.report.problems()
         problems.pop("other_split", None)  # the source says that it does not use them
         if self.strict and problems:

@@ -14,6 +14,7 @@ from datamodules.corpus_report import CorpusReport
 from datamodules.corpus_sources import CorpusSource
 from datamodules.loading import build_loader
 from datamodules.position import ResumableDataModule
+from datamodules.report_file import report_file
 from datamodules.span_corruption import block_lengths
 from datamodules.token_cache import EncodedCorpus, encode_corpus
 from datamodules.tokenizer import load_tokenizer, sentinels, tokenizer_fingerprint
@@ -100,7 +101,7 @@ class CorpusDataModule(ResumableDataModule):
         assert self.report is not None
         self.report.print()
         if self.trainer is not None:
-            self.report.save(Path(self.trainer.default_root_dir) / "data_report.json")
+            self.report.save(report_file(self.trainer))
 
     def setup(self, stage: str) -> None:
         """Opens what `prepare_data` left in the cache."""

@@ -70,7 +70,7 @@ def require_supported_precision(precision: str) -> None:
         precision: Lightning's name, such as `bf16-mixed`.
 
     Raises:
-        ValueError: For fp16 and for pure half precision; says why.
+        ValueError: For all but `bf16-mixed` and `32-true`; says why.
     """
     if precision in ("16", "16-mixed", "16-true"):
         raise ValueError(
@@ -83,6 +83,8 @@ def require_supported_precision(precision: str) -> None:
             f"trainer.precision {precision} would hold the trained weights in bf16, whose 8 bits swallow most updates. "
             "Use bf16-mixed: frozen weights are bf16 anyway."
         )
+    if precision not in ("bf16-mixed", "32-true", "32"):
+        raise ValueError(f"trainer.precision {precision} is not supported; use bf16-mixed or 32-true.")
 
 
 def frozen_dtype(precision: str) -> torch.dtype:

@@ -6,9 +6,7 @@ python -m lightning_modules.vocabulary expand TRIMMED BASE OUTPUT
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,8 @@ import torch
 from rich.console import Console
 from transformers import AutoConfig, PreTrainedModel
 
+from commands.arguments import ArgumentParser
+from commands.failures import answer
 from datamodules.pieces import KEPT_KEY, RECORD, write_record
 from datamodules.tokenizer import load_tokenizer, tokenizer_fingerprint
 from datamodules.vocabulary_choice import Choice, choose_for_config, choose_for_texts
@@ -142,8 +142,8 @@ def _print(record: dict[str, Any], choice: Choice) -> None:
     )
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m lightning_modules.vocabulary", description=__doc__.splitlines()[0])
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(prog="python -m lightning_modules.vocabulary", description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
     trim_parser = commands.add_parser("trim", help="write a copy of a base with the pieces that some texts need")
     expand_parser = commands.add_parser("expand", help="give a trained trimmed model its base's vocabulary back")
@@ -181,7 +181,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (ValueError, OSError) as problem:
-        sys.exit(f"error: {problem}")
+    answer(main)

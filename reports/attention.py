@@ -5,12 +5,12 @@ python -m reports.attention RECORDS [--output DIR]
 
 from __future__ import annotations
 
-import argparse
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from commands.arguments import ArgumentParser
+from commands.failures import answer
 from metrics.attention_distance import attention_distance
 from reports.attention_maps import draw_distances, draw_encoder, draw_sentences, draw_words, encoder_distance
 from reports.attention_record import AttentionRecord, by_example, read_attention, same_summary
@@ -125,7 +125,7 @@ def read_records(folder: Path) -> list[AttentionRecord]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command."""
-    parser = argparse.ArgumentParser(prog="python -m reports.attention", description=__doc__.splitlines()[0])
+    parser = ArgumentParser(prog="python -m reports.attention", description=__doc__.splitlines()[0])
     parser.add_argument("records", type=Path, help="folder that record_attention.py wrote")
     parser.add_argument("--output", type=Path, help="folder to write; default: that of the records")
     options = parser.parse_args(arguments)
@@ -136,7 +136,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except ValueError as problem:
-        sys.exit(f"error: {problem}")
+    answer(main)

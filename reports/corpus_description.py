@@ -5,8 +5,6 @@ python -m reports.corpus_description tr=haber.jsonl en=news.csv --output DIR
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +13,8 @@ from statistics import mean, median
 import pandas
 from matplotlib import pyplot as plt
 
+from commands.arguments import ArgumentParser
+from commands.failures import answer
 from metrics.lead import lead_sentences
 from metrics.novelty import novelty
 from metrics.rouge import rouge
@@ -121,7 +121,7 @@ def _draw(corpora: Mapping[str, Corpus], folder: Path) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command."""
-    parser = argparse.ArgumentParser(prog="python -m reports.corpus_description", description=__doc__.splitlines()[0])
+    parser = ArgumentParser(prog="python -m reports.corpus_description", description=__doc__.splitlines()[0])
     parser.add_argument("corpora", nargs="+", metavar="LANGUAGE=FILE", help="a .jsonl, .csv or .parquet file")
     parser.add_argument("--article", default="article", help="name of the column; default: article")
     parser.add_argument("--summary", default="summary", help="name of the column; default: summary")
@@ -136,7 +136,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except ValueError as problem:
-        sys.exit(f"error: {problem}")
+    answer(main)

@@ -5,12 +5,12 @@ python -m reports.error_analysis full=RUN_A lora=RUN_B --output DIR
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from commands.arguments import ArgumentParser
+from commands.failures import answer
 from metrics.faithfulness import checked_kinds
 from metrics.language_identification import is_identifiable
 from metrics.summary_errors import ERRORS, summary_errors
@@ -138,7 +138,7 @@ def _evenly_spaced(rows: Sequence[dict[str, Any]], count: int) -> list[dict[str,
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command."""
-    parser = argparse.ArgumentParser(prog="python -m reports.error_analysis", description=__doc__.splitlines()[0])
+    parser = ArgumentParser(prog="python -m reports.error_analysis", description=__doc__.splitlines()[0])
     add_prediction_arguments(parser, "runs/analysis/error_analysis")
     parser.add_argument("--examples", type=int, default=1, help="of each category, run and language; default: 1")
     options = parser.parse_args(arguments)
@@ -151,7 +151,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except ValueError as problem:
-        sys.exit(f"error: {problem}")
+    answer(main)

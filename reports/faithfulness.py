@@ -6,11 +6,12 @@ python -m reports.faithfulness full=RUN_A lora=RUN_B --output DIR [--entailment 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from commands.arguments import ArgumentParser
+from commands.failures import answer
 from metrics.faithfulness import KINDS, checked_kinds, faithfulness, precision_intervals
 from metrics.score_intervals import Bootstrap
 from metrics.significance import Interval, interval
@@ -119,7 +120,7 @@ def _scorer(options: argparse.Namespace) -> EntailmentScorer | None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command."""
-    parser = argparse.ArgumentParser(prog="python -m reports.faithfulness", description=__doc__.splitlines()[0])
+    parser = ArgumentParser(prog="python -m reports.faithfulness", description=__doc__.splitlines()[0])
     add_prediction_arguments(parser, "runs/analysis/faithfulness")
     parser.add_argument("--entailment", metavar="MODEL", help="hub id or folder of a model of language inference")
     parser.add_argument("--languages", nargs="+", default=[], help="codes that it was trained on")
@@ -142,7 +143,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (ValueError, OSError) as problem:
-        sys.exit(f"error: {problem}")
+    answer(main)

@@ -5,7 +5,6 @@ Runs of one name are the stretches of one training: each goes on where the one b
 
 from __future__ import annotations
 
-import argparse
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +13,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib import pyplot as plt
 
+from commands.arguments import ArgumentParser
+from commands.failures import answer
 from reports.curves import Series, read_run
 from reports.figure_style import COLOURS, LINES
 from reports.prediction_files import named_path
@@ -101,7 +102,7 @@ def draw_pretraining(runs: Mapping[str, Trajectory], output: Path) -> Path:
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = ArgumentParser(description=__doc__)
     parser.add_argument("runs", nargs="+", metavar="[NAME=]RUN", help="folders of runs of train.py")
     parser.add_argument("--output", type=Path, required=True)
     options = parser.parse_args(arguments)
@@ -116,4 +117,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    answer(main)

@@ -7,11 +7,11 @@ Parts whose records are not given say so, so that the cards are complete at any 
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from commands.arguments import ArgumentParser
+from commands.failures import answer
 from reports.atomic_write import write_text
 from reports.comparison.findings import find
 from reports.known_corpora import known_corpora
@@ -24,7 +24,7 @@ ROOT = Path(__file__).parent.parent
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command."""
-    parser = argparse.ArgumentParser(prog="python -m reports.project_cards", description=__doc__.splitlines()[0])
+    parser = ArgumentParser(prog="python -m reports.project_cards", description=__doc__.splitlines()[0])
     parser.add_argument("--model", type=Path, default=ROOT / "assets" / "tiny-mt5", help="folder of the small mT5")
     parser.add_argument(
         "--pretraining",
@@ -50,7 +50,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except ValueError as problem:
-        sys.exit(f"error: {problem}")
+    answer(main)

@@ -5,12 +5,12 @@ python -m reports.side_by_side full=RUN_A lora=RUN_B --output DIR [--score rouge
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from commands.arguments import ArgumentParser
+from commands.failures import answer
 from reports.markdown_text import plain
 from reports.page import write_page
 from reports.prediction_files import Predictions, add_prediction_arguments, read_named
@@ -174,7 +174,7 @@ def _any(example: Example) -> dict[str, Any]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command."""
-    parser = argparse.ArgumentParser(prog="python -m reports.side_by_side", description=__doc__.splitlines()[0])
+    parser = ArgumentParser(prog="python -m reports.side_by_side", description=__doc__.splitlines()[0])
     add_prediction_arguments(parser, "runs/analysis/side_by_side")
     parser.add_argument("--score", default="rougeL", help="that ranks the articles; default: rougeL")
     parser.add_argument("--count", type=int, default=3, help="best and worst articles of each language; default: 3")
@@ -186,7 +186,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except ValueError as problem:
-        sys.exit(f"error: {problem}")
+    answer(main)

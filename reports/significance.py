@@ -5,8 +5,6 @@ python -m reports.significance A/test/predictions.jsonl B/test/predictions.jsonl
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +13,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from commands.arguments import ArgumentParser
+from commands.failures import answer
 from metrics.significance import PairedBootstrap, approximate_randomization, holm, paired_bootstrap
 from reports.results import read_predictions
 from reports.score_names import SCORE_NAMES
@@ -141,7 +141,7 @@ def comparison_table(comparisons: Sequence[Comparison]) -> Table:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command."""
-    parser = argparse.ArgumentParser(prog="python -m reports.significance", description=__doc__.splitlines()[0])
+    parser = ArgumentParser(prog="python -m reports.significance", description=__doc__.splitlines()[0])
     parser.add_argument("a", help="predictions.jsonl of system A")
     parser.add_argument("b", help="predictions.jsonl of system B")
     parser.add_argument(
@@ -175,7 +175,4 @@ def _lacking(a: Rows, b: Rows, names: Sequence[tuple[str, str]], metric: str) ->
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except ValueError as problem:
-        sys.exit(f"error: {problem}")
+    answer(main)

@@ -5,9 +5,7 @@ python -m reports.speed RESULT.json ... --output DIR
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,8 @@ from typing import Any
 from matplotlib import pyplot as plt
 from matplotlib.ticker import FuncFormatter, NullLocator
 
+from commands.arguments import ArgumentParser
+from commands.failures import answer
 from reports.figure_style import COLOURS, MARKERS
 
 _SIZE = (6.4, 4.4)
@@ -129,7 +129,7 @@ def _save(figure: Any, output: Path) -> Path:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command."""
-    parser = argparse.ArgumentParser(prog="python -m reports.speed", description=__doc__.splitlines()[0])
+    parser = ArgumentParser(prog="python -m reports.speed", description=__doc__.splitlines()[0])
     parser.add_argument("results", type=Path, nargs="+", help="JSON of benchmarks/training_speed.py")
     parser.add_argument("--output", type=Path, default=Path(), help="folder for the pictures")
     parser.add_argument("--batch-size", type=int, help="of the bars; default: the greatest that every recipe can take")
@@ -156,7 +156,4 @@ def _common_batch_size(summary: Sequence[Entry]) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except ValueError as problem:
-        sys.exit(f"error: {problem}")
+    answer(main)

@@ -8,8 +8,8 @@ import pytest
 import torch
 from command_line import SAVE_EVERY_STEP, last_checkpoint, run, run_folder
 
+from commands.failures import failure_message
 from lightning_modules.initialization import initialize
-from train import failure_message
 
 ONE_STEP = ("--trainer.max_steps=1", "--model.schedule.warmup_steps=0", "--trainer.limit_val_batches=0")
 

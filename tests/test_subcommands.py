@@ -66,7 +66,9 @@ def test_predict_writes_every_row_once(trained):
 def test_prepare_prints_the_report_and_starts_no_run(tmp_path, capsys):
     run("prepare", tmp_path / "runs", "--trainer.logger=callbacks.wandb_logger.ResumableWandbLogger")
     assert "tr.jsonl" in capsys.readouterr().out
-    assert not (tmp_path / "runs").exists()
+    assert [file for file in (tmp_path / "runs").rglob("*") if file.is_file()] == [
+        tmp_path / "runs" / "prepare" / "data_report.json"
+    ]
     assert not Path("wandb_run_id.txt").exists()
 
 

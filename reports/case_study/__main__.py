@@ -5,17 +5,17 @@ python -m reports.case_study [runs/case_study] [--output docs]
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from commands.arguments import ArgumentParser
+from commands.failures import answer
 from reports.case_study.page import write_case_study
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command."""
-    parser = argparse.ArgumentParser(prog="python -m reports.case_study", description=__doc__.splitlines()[0])
+    parser = ArgumentParser(prog="python -m reports.case_study", description=__doc__.splitlines()[0])
     parser.add_argument("runs", type=Path, nargs="?", default=Path("runs/case_study"), help="folder of case_study.run")
     parser.add_argument("--output", type=Path, default=Path("docs"), help="folder of the page; default: docs")
     options = parser.parse_args(arguments)
@@ -23,7 +23,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except ValueError as problem:
-        sys.exit(f"error: {problem}")
+    answer(main)

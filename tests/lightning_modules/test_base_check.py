@@ -193,5 +193,5 @@ def test_summarising_and_trimming_refuse_as_training_does(base, spoil, tmp_path)
 def test_export_refuses_a_base_that_lost_a_layer(base, tmp_path, capsys):
     run("fit", tmp_path / "runs", f"--model.base={base}", *ONE_STEP, callbacks=SAVE_EVERY_STEP)
     drop(LAYER)(base)
-    with pytest.raises(SystemExit, match=f"base '{base}' cannot be loaded.*lacks 1 of 52 tensors, such as {LAYER}"):
+    with pytest.raises(ValueError, match=f"base '{base}' cannot be loaded.*lacks 1 of 52 tensors, such as {LAYER}"):
         export([str(run_folder(tmp_path / "runs")), "--output", str(tmp_path / "exported")])

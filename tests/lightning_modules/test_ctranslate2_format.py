@@ -59,5 +59,5 @@ def test_missing_library_is_named():
     ],
 )
 def test_what_does_not_go_together_is_refused(tmp_path, flags, message):
-    with pytest.raises(SystemExit, match=message):
+    with pytest.raises(ValueError, match=message):
         command.main(["nowhere.ckpt", f"--output={tmp_path / 'out'}", "--format=ctranslate2", *flags])

@@ -175,7 +175,7 @@ def test_bf16_is_the_default_and_the_head_stays_untied(trained_run, tmp_path):
     ],
 )
 def test_what_cannot_be_done_is_refused(trained_run, tmp_path, name, flags, message):
-    with pytest.raises(SystemExit, match=message):
+    with pytest.raises(ValueError, match=message):
         export([str(trained_run(name).folder), f"--output={tmp_path / 'output'}", *flags])
     assert not list(tmp_path.iterdir())
 
@@ -197,14 +197,14 @@ def changed(run: TrainedRun, folder: Path, **base) -> str:
 )
 def test_base_that_is_not_there_is_refused(trained_run, tmp_path, base, flags, message):
     file = changed(trained_run("qlora"), tmp_path, **base)
-    with pytest.raises(SystemExit, match=message):
+    with pytest.raises(ValueError, match=message):
         export([file, f"--output={tmp_path / 'output'}", *flags])
     assert [path.name for path in tmp_path.iterdir()] == ["changed.ckpt"]
 
 
 def test_folder_with_something_in_it_is_left_alone(trained_run, tmp_path):
     (tmp_path / "mine").touch()
-    with pytest.raises(SystemExit, match="is not empty"):
+    with pytest.raises(ValueError, match="is not empty"):
         export([str(trained_run("qlora").folder), f"--output={tmp_path}"])
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
@@ -230,7 +230,7 @@ def test_failed_upload_says_that_the_folder_is_complete(tmp_path):
 
 
 def test_adapter_of_a_local_base_is_not_uploaded(trained_run, tmp_path):
-    with pytest.raises(SystemExit, match=r"nobody else could load it\. Push a merged model"):
+    with pytest.raises(ValueError, match=r"nobody else could load it\. Push a merged model"):
         export(
             [str(trained_run("qlora").folder), f"--output={tmp_path / 'output'}", "--adapter-only", "--push=me/mine"]
         )

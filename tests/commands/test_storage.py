@@ -5,7 +5,7 @@ from unittest import mock
 
 import pytest
 
-from datamodules.storage import explain_storage_failure
+from commands.storage import explain_storage_failure
 
 
 def failure(code, *name):
