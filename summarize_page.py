@@ -28,6 +28,7 @@ from metrics.source_sentences import SourceSentence, source_sentences
 from metrics.summary_warnings import WARNINGS
 from page_gate import PageGate, print_error
 from reports.highlighted_sentences import highlight_sentences
+from reports.invented_words import describe_invented_words
 
 LOOPBACK = "127.0.0.1"
 MAX_CHARACTERS = 50_000
@@ -119,12 +120,12 @@ def answerer(trained: TrainedModel) -> Callable[[str, str, LongArticles, int, in
         except torch.OutOfMemoryError as error:
             raise gr.Error("The GPU's memory is too small; choose fewer beams or tokens.") from error
         sentences = source_sentences(text, result.summary or "", result.language)
-        return result.summary or "", describe(result, sentences), highlight_sentences(text, sentences)
+        return result.summary or "", describe(result, sentences, text), highlight_sentences(text, sentences)
 
     return answer
 
 
-def describe(result: ArticleSummary, sentences: list[SourceSentence]) -> str:
+def describe(result: ArticleSummary, sentences: list[SourceSentence], article: str) -> str:
     """What to know of a summary, in Markdown."""
     lines = [f"⚠️ **{name}**: the summary {WARNINGS[name]}." for name in result.warnings]
     if result.truncated:
@@ -133,6 +134,7 @@ def describe(result: ArticleSummary, sentences: list[SourceSentence]) -> str:
         lines.append(f"The article has {result.tokens:,} tokens and was read in {result.chunks} chunks.")
     lines.append(f"Language: {result.language or 'unknown'}.")
     if result.summary:
+        lines += describe_invented_words(article, result.summary, result.language)
         new = max(0.0, 1 - sum(sentence.share for sentence in sentences))
         lines.append(
             f"{new:.0%} of the summary's words stand nowhere in the article. The stronger a sentence's colour, the "

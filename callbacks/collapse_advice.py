@@ -54,4 +54,10 @@ ADVICE = {
         "reads its article. ROUGE can hide that, since one sentence fits many references a little. If the base is "
         "pretrained, train longer or raise the learning rate; from random weights a few thousand pairs do not suffice."
     ),
+    ("invented_words", "high"): (
+        "{value:.0%} of the words in the {language} summaries stand neither in their article nor among the known "
+        "words: the model writes nonsense, which ROUGE does not show. Too high a learning rate spoils a readable base: "
+        "lower it to a third or less. Else train on more pairs, or pretrain the base on gap sentences first. If the "
+        "words are real, name texts that have them in data.known_texts."
+    ),
 }

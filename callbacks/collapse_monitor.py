@@ -14,6 +14,7 @@ from callbacks.collapse_advice import ADVICE
 from callbacks.step_rows import add_rows
 from callbacks.watcher import Watcher
 from metrics.collapse import MAX_UNIFORM
+from metrics.invented_words import MAX_INVENTED_WORDS
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +70,7 @@ class CollapseMonitor(Watcher):
         max_wrong_language: Greatest share of summaries in another language.
         max_copied: Greatest share of summaries that stand word for word in their article.
         max_uniform: Greatest share of summaries that another article has got, too, word for word.
+        max_invented_words: Greatest mean share of words that stand neither in the article nor among the known words.
         action: `warn`, or `stop` the run.
         patience: Validations in a row beyond one threshold before `stop` stops; at least 1.
         ignore_steps: Validations before this optimizer step are not judged: every model begins sick.
@@ -91,6 +93,7 @@ class CollapseMonitor(Watcher):
         max_wrong_language: float | None = 0.05,
         max_copied: float | None = 0.5,
         max_uniform: float | None = MAX_UNIFORM,
+        max_invented_words: float | None = MAX_INVENTED_WORDS,
         action: Literal["warn", "stop"] = "warn",
         patience: int = 2,
         ignore_steps: int = 100,
@@ -104,6 +107,7 @@ class CollapseMonitor(Watcher):
             "wrong_language": max_wrong_language,
             "copied": max_copied,
             "uniform": max_uniform,
+            "invented_words": max_invented_words,
         }
         self._least = {"ended": min_ended, "length_ratio": min_length_ratio}
         _require_shares(self._greatest | self._least)

@@ -12,6 +12,7 @@ import torch
 from torch.utils.data import DataLoader, Sampler
 
 from datamodules.collate import Padding, SummarizationBatch, SummarizationCollator
+from datamodules.known_words import KnownWords
 from datamodules.loading import EncodedRows, build_loader, label_counts
 from datamodules.longest_batch import longest_batch, require_gpu, resumed_batch_size
 from datamodules.pieces import RECORD, VocabularyTrimming, trim_to_rows, write_record
@@ -47,6 +48,8 @@ class BilingualDataModule(ResumableDataModule):
         prefixes: Text before each article by language.
         vocabulary: Leave the model only the pieces that the training rows need and a reserve: less memory, faster
             losses and generation (docs/vocabulary.md). Null keeps all.
+        known_texts: UTF-8 text files by language whose words count as known beside those that ship with the project and
+            those of the training rows, see `metrics.invented_words`.
         strict: Refuse to start when any row had to be left out, instead of reporting it.
         padding: Shapes of the batches.
         num_workers: Processes that collate batches.
@@ -72,6 +75,7 @@ class BilingualDataModule(ResumableDataModule):
         train_caps: dict[str, int] | None = None,
         prefixes: dict[str, str] | None = None,
         vocabulary: VocabularyTrimming | None = None,
+        known_texts: dict[str, list[str]] | None = None,
         strict: bool = False,
         padding: Padding = Padding(),
         num_workers: int = 2,
@@ -95,6 +99,7 @@ class BilingualDataModule(ResumableDataModule):
                 raise ValueError(f"data.{name} is {value}; it must be at least {bound}.")
         _require_known_languages("train_caps", train_caps, sources)
         _require_known_languages("prefixes", prefixes, sources)
+        _require_known_languages("known_texts", known_texts, sources)
         self.sources = sources
         self.tokenizer_path, self.tokenizer_revision = tokenizer, revision
         self.encoding = Encoding(
@@ -104,7 +109,7 @@ class BilingualDataModule(ResumableDataModule):
         self.eval_batch_size, self.eval_batch_growth = eval_batch_size, eval_batch_growth
         self.temperature, self.seed, self.strict, self.padding = temperature, seed, strict, padding
         self.num_workers, self.num_proc = num_workers, num_proc
-        self.vocabulary = vocabulary
+        self.vocabulary, self._known = vocabulary, KnownWords(known_texts or {})
         self.kept_pieces: torch.Tensor | None = None
         self.report: DataReport | None = None
         self._splits: dict[str, datasets.Dataset] = {}
@@ -118,6 +123,7 @@ class BilingualDataModule(ResumableDataModule):
         """Downloads, checks and encodes everything into the cache, shows the report; on one process of each node."""
         if not self.batch_size and self.trainer is not None and self.trainer.state.fn == "fit":
             require_gpu(self.trainer.strategy.root_device)
+        self._known.require_files()
         self._load()
         assert self.report is not None
         self.report.print()
@@ -150,6 +156,10 @@ class BilingualDataModule(ResumableDataModule):
         if not len(self._splits.get(split, ())):
             raise ValueError(f"No source has a usable row of {split}; it is needed here. Add one, or set `hold_out`.")
         return self._splits[split]
+
+    def known_words(self, language: str) -> frozenset[str]:
+        """Lower-case words that are not invented in a language; read when first asked for."""
+        return self._known.of(language, self._splits.get("train"))
 
     def train_dataloader(self) -> DataLoader:
         """Batches of the training rows, drawn anew each epoch; begins where a loaded checkpoint stopped.

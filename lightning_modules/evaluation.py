@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field
 
 import torch
 import torch.distributed
 
 from metrics.collapse import collapse
+from metrics.invented_words import invented_share
+from metrics.known_words import shipped_words
 from metrics.lead import lead_sentences, lead_words, mean_word_count
 from metrics.novelty import novelty
 from metrics.rouge import RougeTokenizer, rouge
@@ -95,15 +97,21 @@ class Evaluation:
         languages = sorted({summary.language for summary in self.summaries})
         return {code: [one for one in self.summaries if one.language == code] for code in languages}
 
-    def score(self, scoring: Scoring, whole: bool = False) -> None:
+    def score(
+        self, scoring: Scoring, whole: bool = False, known_words: Callable[[str], Set[str]] = shipped_words
+    ) -> None:
         """Fills `scores` of every summary: docs/dashboard.md explains each name.
 
         Args:
             scoring: How.
             whole: Also score the articles' first sentences, and measure how much of a summary is new.
+            known_words: The known words of a language, by its code; see `invented_share`.
         """
         for language, summaries in self.by_language().items():
-            for name, values in _scores(summaries, language, scoring, whole).items():
+            texts = [one.article for one in summaries], [one.prediction for one in summaries]
+            scores = _scores(summaries, language, scoring, whole)
+            scores |= invented_share(*texts, language, known_words(language))
+            for name, values in scores.items():
                 for summary, value in zip(summaries, values, strict=True):
                     summary.scores[name] = value
 

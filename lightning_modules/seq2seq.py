@@ -194,7 +194,7 @@ class Seq2SeqModule(TrainingModule):
     def _log_evaluation(self, stage: str, whole: bool = False) -> None:
         self._summarizer.release()
         self.evaluation = self.evaluation.gathered()
-        self.evaluation.score(self.scoring, whole)
+        self.evaluation.score(self.scoring, whole, self.trainer.datamodule.known_words)  # type: ignore[attr-defined]
         for name, value in self.evaluation.metrics().items():
             # Equal on all devices already, since the evaluation is gathered.
             self.log(f"{stage}/{name}", value, rank_zero_only=False)

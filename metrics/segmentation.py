@@ -6,7 +6,7 @@ from itertools import islice
 
 import regex
 
-_UNSPACED = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]")
+UNSPACED = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]")
 # Thai's and Lao's vowel AM is one letter in ICU's dictionaries and two in a text's normal form.
 _AM = {"\u0e4d\u0e32": "\u0e33", "\u0ecd\u0eb2": "\u0eb3"}
 _LETTER = regex.compile(f"(?s){'|'.join(_AM)}|.")
@@ -25,7 +25,7 @@ def segment(run: str) -> list[str]:
         >>> segment("今日は東京")
         ['今日', 'は', '東京']
     """
-    if not _UNSPACED.search(run):
+    if not UNSPACED.search(run):
         return [run]
     from icu4py.breakers import WordBreaker  # its dictionaries are of no use to most texts
 

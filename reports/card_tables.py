@@ -22,6 +22,7 @@ COLLAPSE = {
     "wrong_language": "surely in another language",
     "copied": "that stand word for word in the article",
     "uniform": "that another article has got, too",
+    "invented_words": "words that stand neither in the article nor among the known words",
 }
 
 

@@ -13,7 +13,7 @@ from matplotlib import pyplot as plt
 
 from reports.figure_style import COLOURS
 
-_COLOURS = COLOURS[:6]
+_COLOURS = COLOURS[:7]
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Panel:
     smoothed: tuple[str, ...] = ()
 
 
-_COLLAPSE = ("ended", "empty", "sentinel_start", "repetition", "wrong_language", "copied")
+_COLLAPSE = ("ended", "empty", "sentinel_start", "repetition", "wrong_language", "copied", "invented_words")
 PANELS = (
     Panel(
         "Loss (nats a token), training smoothed",

@@ -6,5 +6,5 @@ SCORE_NAMES = {"rouge1": "ROUGE-1", "rouge2": "ROUGE-2", "rougeL": "ROUGE-L", "b
 
 
 def digits(score: str) -> int:
-    """Decimal places that a score is worth: ROUGE is in percent, BERTScore a share of 1."""
-    return 4 if score.startswith("bertscore") else 2
+    """Decimal places that a score is worth: ROUGE is in percent, the others are shares of 1."""
+    return 4 if score.startswith(("bertscore", "invented_words")) else 2

@@ -8,6 +8,7 @@ from pathlib import Path
 from matplotlib import pyplot as plt
 
 from metrics.collapse import MAX_UNIFORM
+from metrics.invented_words import MAX_INVENTED_WORDS
 from metrics.significance import Interval
 from reports.card_tables import cell, table
 from reports.comparison.scores import LanguageScores, Test, resamples_for
@@ -16,6 +17,8 @@ from reports.figure_style import error_bars, legend_below, save_figure, style
 from reports.score_names import SCORE_NAMES, digits
 from reports.section import Section
 
+# Shown beside the scores, and not tested for significance.
+_SHOWN = SCORE_NAMES | {"invented_words": "invented words"}
 _BEGINNINGS = {
     "lead": "first words",
     "lead1": "first sentence",
@@ -80,7 +83,8 @@ def headline_section(
         for one in tests
         if one.score == "rougeL"
     ]
-    warnings = [*lead_warnings(systems, scores), *uniform_warnings(systems, scores), *warnings]
+    hidden = (*lead_warnings(systems, scores), *uniform_warnings(systems, scores), *nonsense_warnings(systems, scores))
+    warnings = [*hidden, *warnings]
     lines += [f"- {warning}" for warning in warnings]
     seeds = sorted({len(system.runs) for system in systems})
     counts = f"{' or '.join(map(str, seeds))} {'seed' if seeds == [1] else 'seeds'}"
@@ -120,6 +124,19 @@ def uniform_warnings(systems: Sequence[System], scores: Sequence[LanguageScores]
     return found
 
 
+def nonsense_warnings(systems: Sequence[System], scores: Sequence[LanguageScores]) -> list[str]:
+    """Says which systems invent words: a score does not show it."""
+    shares = (
+        (one.language, system.name, one.mean(system.name, "invented_words")) for one in scores for system in systems
+    )
+    return [
+        f"{language}: {share:.0%} of the words of {name} stand neither in their article nor among the known words: it "
+        "writes nonsense, whatever its score."
+        for language, name, share in shares
+        if share is not None and share > MAX_INVENTED_WORDS
+    ]
+
+
 def quality_rows(systems: Sequence[System], scores: Sequence[LanguageScores]) -> list[list[str]]:
     """One table of all languages: a head, and a row for each system; then the articles' first words."""
     named = [score for score in SCORE_NAMES if any(score in own for one in scores for own in one.tables.values())]
@@ -149,7 +166,7 @@ def _verdict(test: Test) -> str:
 
 def _scores_table(systems: Sequence[System], one: LanguageScores) -> str:
     present = [system for system in systems if system.name in one.tables]
-    named = [score for score in SCORE_NAMES if any(score in one.tables[system.name] for system in present)]
+    named = [score for score in _SHOWN if any(score in one.tables[system.name] for system in present)]
     rows = [
         [
             f"**{system.name}**" if system.is_reference else system.name,
@@ -164,7 +181,7 @@ def _scores_table(systems: Sequence[System], one: LanguageScores) -> str:
         if any(found):
             shown = (cell(score, digits(name)) for name, score in zip(named, found, strict=True))
             rows.append([f"*{title} of the article*", "", "", *shown])
-    return table(["system", "trained on", "seeds", *(SCORE_NAMES[score] for score in named)], rows)
+    return table(["system", "trained on", "seeds", *(_SHOWN[score] for score in named)], rows)
 
 
 def _with_deviation(one: LanguageScores, system: str, score: str) -> str:

@@ -25,6 +25,7 @@ HEALTHY = {
     "wrong_language": 0.002,
     "copied": 0.05,
     "uniform": 0.01,
+    "invented_words": 0.02,
 }
 OFF: dict[str, Any] = {
     name: None for name in inspect.signature(CollapseMonitor).parameters if name.startswith(("min_", "max_"))
@@ -72,6 +73,7 @@ def test_a_healthy_run_is_silent(tmp_path: Path, caplog: pytest.LogCaptureFixtur
         ("wrong_language", 1.0, "100% of the tr summaries are in another language"),
         ("copied", 0.9, "90% of the tr summaries stand word for word"),
         ("uniform", 0.9, "90% of the tr summaries are the same, word for word, as another article's"),
+        ("invented_words", 0.15, "15% of the words in the tr summaries stand neither in their article nor among the"),
         ("empty", float("nan"), "nan% of the tr summaries have no words"),
     ],
 )
@@ -100,6 +102,7 @@ def test_each_figure_beyond_its_threshold_is_named_in_words(
         ("max_wrong_language", "wrong_language", 0.5, 0.51),
         ("max_copied", "copied", 0.5, 0.51),
         ("max_uniform", "uniform", 0.5, 0.51),
+        ("max_invented_words", "invented_words", 0.5, 0.51),
     ],
 )
 def test_each_threshold_is_the_last_value_that_passes_and_null_is_off(

@@ -130,7 +130,9 @@ def test_strict_accepts_clean_data_and_caps(make_data):
     assert make_data(strict=True, train_caps={"tr": 3}).report.problems() == {}
 
 
-@pytest.mark.parametrize("setting", [{"train_caps": {"de": 5}}, {"prefixes": {"de": "Fasse zusammen: "}}], ids=str)
+@pytest.mark.parametrize(
+    "setting", [{"train_caps": {"de": 5}}, {"prefixes": {"de": "Fasse: "}}, {"known_texts": {"de": []}}], ids=str
+)
 def test_unknown_language_is_refused(sources, setting):
     with pytest.raises(ValueError, match=f"data.{next(iter(setting))} names language 'de', .* have tr, it"):
         BilingualDataModule(sources, "nowhere", **setting)

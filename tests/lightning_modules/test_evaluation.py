@@ -5,7 +5,7 @@ from lightning_modules.evaluation import EvaluatedSummary, Evaluation, Scoring
 
 ROUGE = {"rouge1", "rouge2", "rougeL", "rougeLsum"}
 COLLAPSE = {"ended", "sentinel_start", "sentinel", "empty", "repetition", "length_ratio", "wrong_language"}
-COLLAPSE |= {"copied", "uniform"}
+COLLAPSE |= {"copied", "uniform", "invented_words"}
 NOVELTY = {"novel_unigrams", "novel_bigrams", "novel_trigrams", "compression", "coverage", "density"}
 
 
@@ -110,3 +110,16 @@ def test_an_empty_evaluation_has_no_metrics_and_one_process_gathers_itself() -> 
     evaluation.score(Scoring())
     assert evaluation.metrics() == {}
     assert evaluation.gathered() is evaluation
+
+
+def test_invented_words_are_measured_where_enough_words_are_known() -> None:
+    texts = {"article": "The reef.", "reference": "the reef"}
+    both = summary("en", "the snaides", **texts), summary("de", "die snaides", **texts)
+    found = metrics(*both)
+    assert found["invented_words/en"] == found["invented_words"] == 0.5
+    assert "invented_words/de" not in found
+    evaluation = Evaluation(list(both))
+    known = frozenset(f"wort{number}" for number in range(30_000))
+    evaluation.score(Scoring(), known_words=lambda language: known | {"snaides"} if language == "de" else known)
+    assert evaluation.metrics()["invented_words/de"] == 0.5  # "die"
+    assert evaluation.metrics()["invented_words/en"] == 0.5  # "snaides"
