@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from commands.storage import explain_storage_failure
+from datamodules.storage import explain_storage_failure
 
 ROOT = Path(__file__).resolve().parent.parent
 # Where Lightning checks what it was configured with.

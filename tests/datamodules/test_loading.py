@@ -12,11 +12,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from commands.storage import explain_storage_failure
 from datamodules.collate import SummarizationCollator
 from datamodules.loading import EncodedRows, build_loader, label_counts
 from datamodules.packed_batch import PackedBatch
 from datamodules.sampling import Share
+from datamodules.storage import explain_storage_failure
 
 ROOT = Path(__file__).parents[2]
 BATCH = {

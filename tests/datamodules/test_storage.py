@@ -5,7 +5,7 @@ from unittest import mock
 
 import pytest
 
-from commands.storage import explain_storage_failure
+from datamodules.storage import explain_storage_failure
 
 
 def failure(code, *name):
