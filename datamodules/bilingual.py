@@ -46,6 +46,9 @@ class BilingualDataModule(ResumableDataModule):
             small languages, .inf makes all equal.
         train_caps: Greatest number of training rows by language, over all its sources.
         prefixes: Text before each article by language.
+        keep_clear_of: Corpora that will judge the model: rows with an article of their validation or test rows (of all
+            rows, where they have neither) are left out, and so are gap-sentence passages that share 13 words in a row
+            with one.
         vocabulary: Leave the model only the pieces that the training rows need and a reserve: less memory, faster
             losses and generation (docs/vocabulary.md). Null keeps all.
         known_texts: UTF-8 text files by language whose words count as known beside those that ship with the project and
@@ -74,6 +77,7 @@ class BilingualDataModule(ResumableDataModule):
         temperature: float = 1.0,
         train_caps: dict[str, int] | None = None,
         prefixes: dict[str, str] | None = None,
+        keep_clear_of: list[SummarizationSource] | None = None,
         vocabulary: VocabularyTrimming | None = None,
         known_texts: dict[str, list[str]] | None = None,
         strict: bool = False,
@@ -110,6 +114,7 @@ class BilingualDataModule(ResumableDataModule):
         self.temperature, self.seed, self.strict, self.padding = temperature, seed, strict, padding
         self.num_workers, self.num_proc = num_workers, num_proc
         self.vocabulary, self._known = vocabulary, KnownWords(known_texts or {})
+        self.keep_clear_of = keep_clear_of or []
         self.kept_pieces: torch.Tensor | None = None
         self.report: DataReport | None = None
         self._splits: dict[str, datasets.Dataset] = {}
@@ -228,7 +233,15 @@ class BilingualDataModule(ResumableDataModule):
             self.tokenizer_fingerprint = tokenizer_fingerprint(self.tokenizer)
 
     def _prepare(self, splits: Sequence[str] = SPLITS) -> tuple[dict[str, datasets.Dataset], DataReport]:
-        return prepare(self.sources, self.encoding, self.tokenizer, self.tokenizer_fingerprint, self.num_proc, splits)
+        return prepare(
+            self.sources,
+            self.encoding,
+            self.tokenizer,
+            self.tokenizer_fingerprint,
+            self.num_proc,
+            splits,
+            self.keep_clear_of,
+        )
 
     def _source_lengths(self, split: str) -> np.ndarray:
         return column(self.rows(split), "source_tokens").clip(max=self.encoding.max_source_tokens)

@@ -49,6 +49,7 @@ def prepare(
     tokenizer_fingerprint: str,
     num_proc: int | None = None,
     splits: Sequence[str] = SPLITS,
+    keep_clear_of: Sequence[SummarizationSource] = (),
 ) -> tuple[dict[str, datasets.Dataset], DataReport]:
     """Loads and validates all splits of all sources, and encodes them.
 
@@ -59,6 +60,7 @@ def prepare(
         tokenizer_fingerprint: Its name for the cache.
         num_proc: Processes for the slow steps; null is one for each CPU.
         splits: Which ones to encode and to report.
+        keep_clear_of: Corpora whose validation and test articles (all, where they have neither) may stand in no split.
 
     Returns:
         By split, the rows of all sources one after the other (columns `id`, `language`, `article`, `summary`,
@@ -67,7 +69,8 @@ def prepare(
     Raises:
         ValueError: If a source cannot be read; see `open_split`.
     """
-    audited = _mark_across([part for source in sources for part in _audit(source, num_proc)])
+    judged = [_keys(part) for source in keep_clear_of for part in _judging(_audit(source, num_proc))]
+    audited = _mark_across([part for source in sources for part in _audit(source, num_proc, keep_clear_of)], judged)
     parts = [part for part in audited if part.split in splits]
     room = dict(encoding.train_caps)
     datasets_by_split: dict[str, list[datasets.Dataset]] = {split: [] for split in SPLITS}
@@ -85,19 +88,25 @@ def column(rows: datasets.Dataset, name: str) -> np.ndarray:
     return np.asarray(rows.with_format("numpy")[name][:]) if len(rows) else np.empty(0, np.int64)
 
 
-def _audit(source: SummarizationSource, num_proc: int | None) -> list[_Part]:
+def _audit(
+    source: SummarizationSource, num_proc: int | None, keep_clear_of: Sequence[SummarizationSource] = ()
+) -> list[_Part]:
     names = [getattr(source.splits, split) for split in SPLITS]
     known = [split_key(name) for name in names if name]
     unknown = "unknown_split" if all(names) else "other_split"
     parts = []
     for split in SPLITS:
-        raw = open_split(source, split)
+        raw = open_split(source, split, keep_clear_of)
         if raw is None:
             continue
         known_splits = known if source.columns.split else None
         rows, fingerprint = audited_rows(raw, known_splits, unknown, f"{source.describe()} {split}", num_proc)
         parts.append(_Part(source, split, rows, column(rows, "problem"), fingerprint))
     return _hold_out(parts[0]) if source.hold_out else parts
+
+
+def _judging(parts: list[_Part]) -> list[_Part]:
+    return [part for part in parts if part.split != "train"] or parts
 
 
 def _hold_out(part: _Part) -> list[_Part]:
@@ -122,8 +131,8 @@ def _hold_out(part: _Part) -> list[_Part]:
     return parts
 
 
-def _mark_across(parts: list[_Part]) -> list[_Part]:
-    """Marks duplicates within a split and leaks between splits, over all sources together."""
+def _mark_across(parts: list[_Part], judged: Sequence[np.ndarray]) -> list[_Part]:
+    """Marks duplicates within a split and leaks between splits, over all sources together; `judged` leak into all."""
     usable = {
         split: np.concatenate(
             [np.empty(0, np.int64), *(_keys(part)[part.problems == ""] for part in parts if part.split == split)]
@@ -131,9 +140,9 @@ def _mark_across(parts: list[_Part]) -> list[_Part]:
         for split in SPLITS
     }
     judges = {
-        "train": np.concatenate([usable["validation"], usable["test"]]),
-        "validation": usable["test"],
-        "test": np.empty(0, np.int64),
+        "train": np.concatenate([usable["validation"], usable["test"], *judged]),
+        "validation": np.concatenate([usable["test"], *judged]),
+        "test": np.concatenate([np.empty(0, np.int64), *judged]),
     }
     marked = []
     for split in SPLITS:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from datamodules.code_fingerprint import cache_key
+from datamodules.gap_rows import fingerprint_pairs, made_rows
 from datamodules.hub_corpora import complete_hub_source, explain_hub_failure, load_from_hub, root_cause
 from datamodules.local_files import (
     RawRow,
@@ -40,12 +41,15 @@ class RawSplit:
     read: Callable[[], Iterator[RawRow]]
 
 
-def open_split(source: SummarizationSource, split: str) -> RawSplit | None:
+def open_split(
+    source: SummarizationSource, split: str, keep_clear_of: Sequence[SummarizationSource] = ()
+) -> RawSplit | None:
     """Open one split.
 
     Args:
         source: The corpus.
         split: `train`, `validation` or `test`.
+        keep_clear_of: Corpora whose validation and test rows no pair that is made of texts may share words with.
 
     Returns:
         The split, None where the corpus has none (then `hold_out` may provide one).
@@ -54,6 +58,8 @@ def open_split(source: SummarizationSource, split: str) -> RawSplit | None:
         ValueError: If the corpus cannot be read; says what to do.
     """
     split_name = getattr(source.splits, split)
+    if source.gap_sentences is not None:
+        return _open_gaps(source, keep_clear_of) if split == "train" else None
     if split_name is None or (source.hold_out and split != "train"):
         return None
     opened = _open_local(source, split_name) if is_local(source.path) else _open_hub(source, split_name)
@@ -70,6 +76,22 @@ def open_split(source: SummarizationSource, split: str) -> RawSplit | None:
             )
 
     return RawSplit(opened.fingerprint, read)
+
+
+def _open_gaps(source: SummarizationSource, keep_clear_of: Sequence[SummarizationSource]) -> RawSplit:
+    judges = [raw for one in keep_clear_of for raw in _judging(one)]
+
+    def read() -> Iterator[RawRow]:
+        texts = (row[name] for raw in judges for row in raw.read() for name in ("article", "summary"))
+        return made_rows(source, (text for text in texts if isinstance(text, str)))
+
+    return RawSplit(fingerprint_pairs(source, [raw.fingerprint for raw in judges]), read)
+
+
+def _judging(source: SummarizationSource) -> list[RawSplit]:
+    """Open the validation and test rows of a corpus, all rows where it has neither."""
+    own = [raw for split in ("validation", "test") if (raw := open_split(source, split))]
+    return own or [raw for raw in (open_split(source, "train"),) if raw]
 
 
 def _open_local(source: SummarizationSource, split_name: str) -> RawSplit:

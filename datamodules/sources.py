@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import langcodes
 
+from datamodules.gap_sentences import GapSentences
 from datamodules.text_stream import require_encoding
 
 SPLITS = ("train", "validation", "test")
@@ -65,6 +66,9 @@ class SummarizationSource:
         encoding: Of delimited text and JSON, such as `cp1254`; null is UTF-8. A byte order mark wins.
         licence: What the corpus may be used for, best as the hub's identifier, such as `cc-by-4.0`; for the cards of
             exported models.
+        gap_sentences: Make pairs of texts without summaries, by a sentence of each passage; see
+            `datamodules.gap_sentences`. Then `columns.article` names the text of a document, `path` may be a `.txt`
+            file with one document a line, and `hold_out` makes the only validation and test rows. Null for pairs.
 
     Raises:
         ValueError: If the language code, the encoding, the share or a limit is not legal, or there is no train split to
@@ -82,6 +86,7 @@ class SummarizationSource:
     limits: Limits = field(default_factory=Limits)
     licence: str | None = None
     encoding: str | None = None
+    gap_sentences: GapSentences | None = None
 
     def __post_init__(self) -> None:
         if not langcodes.tag_is_valid(self.language):
@@ -94,6 +99,11 @@ class SummarizationSource:
             raise ValueError(f"hold_out {self.hold_out} of source {self.path!r} must be in [0, 0.5).")
         if self.hold_out and self.splits.train is None:
             raise ValueError(f"hold_out of source {self.path!r} takes from the train split, but splits.train is null.")
+        if self.gap_sentences is not None and self.columns.split is not None:
+            raise ValueError(
+                f"columns.split {self.columns.split!r} of source {self.path!r} has no meaning with gap_sentences; set "
+                "hold_out for validation and test rows."
+            )
         for split in SPLITS:
             limit = getattr(self.limits, split)
             if limit is not None and limit < 1:

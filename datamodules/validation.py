@@ -18,6 +18,8 @@ REASONS = {
     "repeated_header": "the row repeats the names of the columns",
     "other_split": "belongs to a split that the source does not use",
     "unknown_split": "the split column names none of the configured splits",
+    "no_gap_sentence": "no sentence of the passage can be its summary (gap_sentences)",
+    "judged": "the passage shares 13 words in a row with a text of keep_clear_of",
     "not_text": "article or summary is no text, or holds no letter",
     "not_utf8": "article or summary holds NUL or bytes that are no UTF-8 text",
     "empty_article": "the article is missing or blank",

@@ -19,9 +19,9 @@ from train import main
 ROOT = Path(__file__).parent.parent
 
 
-def commands(start: str) -> list[str]:
-    """The lines of README.md's bash blocks that begin so; never none."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8").replace("\\\n", " ")
+def commands(start: str, file: str = "README.md") -> list[str]:
+    """The lines of a file's bash blocks that begin so; never none."""
+    text = (ROOT / file).read_text(encoding="utf-8").replace("\\\n", " ")
     lines = "".join(re.findall(r"^```bash\n(.*?)^```", text, re.MULTILINE | re.DOTALL)).splitlines()
     found = [line for line in lines if line.startswith(start)]
     assert found, start
@@ -45,6 +45,13 @@ def test_make_targets_exist():
 
 def test_commands_of_train_are_understood():
     assert [command for command in commands("python train.py") if refused(command)] == []
+
+
+def test_commands_of_gap_sentences_are_understood():
+    config = "python train.py fit --config configs/pretrain/gap_sentences.yaml"
+    found = commands(config, "docs/pretraining.md")
+    assert all("keep_clear_of" in command for command in found)
+    assert [command for command in found if refused(command)] == []
 
 
 def test_without_arguments_the_quickstart_is_trained(monkeypatch):
