@@ -49,7 +49,7 @@ class _UniqueKeys(_loaders_dumpers.get_yaml_default_loader()):  # type: ignore[m
 
 def load(stream: str) -> Any:
     """Read YAML as jsonargparse does; a key that stands twice in a mapping raises `yaml.MarkedYAMLError`."""
-    yaml.load(stream, Loader=_UniqueKeys)
+    _UniqueKeys(stream).get_single_data()
     return _loaders_dumpers.yaml_load(stream)
 
 

@@ -99,9 +99,9 @@ def _open_local(source: SummarizationSource, split_name: str) -> RawSplit:
     try:
         files = table_files(path)
     except ValueError as error:
+        absent = " A split that does not exist is named null, as in `splits: {test: null}`."
         raise ValueError(
-            f"{error} (Source {source.path!r}, language {source.language}; a split that does not exist is named null, "
-            "as in `splits: {test: null}`.)"
+            f"Source of language {source.language}: {error}{absent if '{split}' in source.path else ''}"
         ) from error
     if len(_split_names(source)) > 1 and not (source.columns.split or "{split}" in source.path or source.hold_out):
         what = "is one file" if len(files) == 1 else f"names {len(files)} files of all splits"

@@ -71,7 +71,7 @@ def test_commands_of_reports_are_understood():
 
 def test_commands_that_take_a_run_ask_for_it():
     for command in commands("python export.py"):
-        with pytest.raises(SystemExit, match="'RUN'"):
+        with pytest.raises(ValueError, match="'RUN'"):
             export.main(shlex.split(command)[2:])
     for command in commands("python summarize.py"):
         with pytest.raises((ValueError, OSError), match=r"news\.jsonl"):
