@@ -19,7 +19,7 @@ from reports.published_names import language_name
 
 
 class ClosingSummary(Watcher):
-    """Prints summaries of the best validation beside their references, and the paths of run, curves and checkpoints.
+    """Prints summaries before training and of the best validation beside their references, and the paths of the run.
 
     The summaries are those of `SummaryTable`; without it, and of a module that generates none, the paths alone. They
     are of the last validation where no `BestCheckpoint` names the best by its step.
@@ -36,14 +36,13 @@ class ClosingSummary(Watcher):
         if stage != "fit" or not trainer.is_global_zero:
             return
         console = Console(highlight=False)
-        rows = _best(read_rows(Path(trainer.default_root_dir) / "summaries.jsonl"), trainer)
+        written = read_rows(Path(trainer.default_root_dir) / "summaries.jsonl")
+        before = {(row["language"], row["id"]): row["generated"] for row in written if row["step"] == 0}
+        rows = _best(written, trainer)
         for language in sorted({row["language"] for row in rows}):
             console.rule(f"{language_name(language)}, summaries after step {rows[0]['step']}")
             for row in [one for one in rows if one["language"] == language][: self.examples]:
-                console.print(f"[bold]{row['id']}[/bold] reference: ", end="")
-                console.print(row["reference"], markup=False)
-                console.print(f"{' ' * len(row['id'])} generated: ", end="")
-                console.print(row["generated"] or "(empty)", markup=False)
+                _print_example(console, row, before.get((language, row["id"])))
         console.rule("Run")
         for name, path in self._paths(trainer).items():
             console.print(f"{name:<18}{path}", soft_wrap=True)
@@ -60,6 +59,13 @@ class ClosingSummary(Watcher):
             if Path(path).is_file():
                 paths[f"{name} checkpoint"] = f"{path} ({Path(path).stat().st_size / 2**20:.1f} MiB)"
         return paths
+
+
+def _print_example(console: Console, row: dict[str, Any], before: str | None) -> None:
+    shown = {"reference": row["reference"], "before": before, "after": row["generated"]}
+    for place, (name, text) in enumerate((name, text) for name, text in shown.items() if text is not None):
+        console.print(f"[bold]{row['id'] if place == 0 else ' ' * len(row['id'])}[/bold] {name + ':':<11}", end="")
+        console.print(text or "(empty)", markup=False)
 
 
 def _best(rows: list[dict[str, Any]], trainer: L.Trainer) -> list[dict[str, Any]]:

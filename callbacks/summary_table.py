@@ -19,7 +19,8 @@ class SummaryTable(Watcher):
     """Writes fixed examples of each validation to `summaries.jsonl` in the run's folder, and to W&B as `val/summaries`.
 
     The examples of a language are those whose ids come first in alphabetical order: the same after every validation and
-    in every run on the same data. The table on W&B holds all validations of the run so far.
+    in every run on the same data. The sanity check's summaries are those before training, of step 0; it looks at few
+    batches, so that they may be of other articles. The table on W&B holds all validations of the run so far.
 
     Args:
         examples: Summaries of each language; at least 1.
@@ -35,12 +36,13 @@ class SummaryTable(Watcher):
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: Any) -> None:
         """Appends the examples."""
-        if trainer.state.fn != "fit" or trainer.sanity_checking or not trainer.is_global_zero:
+        resumed = trainer.sanity_checking and trainer.global_step > 0
+        if trainer.state.fn != "fit" or resumed or not trainer.is_global_zero:
             return
         path = Path(trainer.default_root_dir) / "summaries.jsonl"
         added = self._rows(pl_module.evaluation.by_language(), trainer.global_step)
         rows = add_rows(path, trainer.global_step, added)
-        for logger in trainer.loggers:
+        for logger in [] if trainer.sanity_checking else trainer.loggers:
             if isinstance(logger, WandbLogger):
                 data = [[row[column] for column in COLUMNS] for row in rows]
                 logger.log_table("val/summaries", columns=COLUMNS, data=data, step=validation_record(trainer))

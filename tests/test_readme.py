@@ -73,9 +73,16 @@ def test_commands_that_take_a_run_ask_for_it():
     for command in commands("python export.py"):
         with pytest.raises(ValueError, match="'RUN'"):
             export.main(shlex.split(command)[2:])
-    for command in commands("python summarize.py"):
+    for command in commands("python summarize.py RUN"):
         with pytest.raises((ValueError, OSError), match=r"news\.jsonl"):
             summarize.main(shlex.split(command)[2:])
+
+
+def test_the_first_summary_is_the_one_shown(capsys):
+    (command,) = commands("python summarize.py assets/")
+    summarize.main(shlex.split(command, comments=True)[2:])
+    shown = (ROOT / "README.md").read_text(encoding="utf-8").replace("\n", " ")
+    assert f"**{capsys.readouterr().out.strip()}**" in shown
 
 
 def test_commands_that_compare_are_understood(monkeypatch, capsys):

@@ -1,4 +1,4 @@
-"""The pretrained model that ships with the project behaves as mT5 does, and learns in 4 bits as mT5 does."""
+"""The model that ships with the project summarises, and learns in 4 bits as mT5 does."""
 
 import json
 from pathlib import Path
@@ -8,14 +8,18 @@ import pytest
 import torch
 from transformers import AutoModelForSeq2SeqLM
 
+from datamodules.articles import Article
 from datamodules.bilingual import BilingualDataModule
 from datamodules.sources import Columns, Limits, SummarizationSource
 from datamodules.tokenizer import load_tokenizer
 from lightning_modules.acceleration import Acceleration
 from lightning_modules.adaptation import Lora
+from lightning_modules.article_summarizer import ArticleSummarizer
 from lightning_modules.generation import Generation
 from lightning_modules.optimization import Schedule
 from lightning_modules.seq2seq import Seq2SeqModule
+from lightning_modules.trained_model import load_trained
+from metrics.words import words
 
 ROOT = Path(__file__).parent.parent
 TINY = str(ROOT / "assets" / "tiny-mt5")
@@ -27,26 +31,16 @@ def pretrained():
     return AutoModelForSeq2SeqLM.from_pretrained(TINY, dtype=torch.float32).eval(), load_tokenizer(TINY)
 
 
-def test_untuned_it_begins_with_a_sentinel_as_mt5_does(pretrained):
-    model, tokenizer = pretrained
-    lines = [line for path in STORIES.values() for line in Path(path).read_text(encoding="utf-8").splitlines()[:2]]
-    articles = [json.loads(line)["article"][:300] for line in lines]
-    inputs = tokenizer(articles, return_tensors="pt", padding=True)
-    begins = model.generate(**inputs, max_new_tokens=1)[:, 1]
-    assert tokenizer.convert_ids_to_tokens(begins.tolist()) == ["▁<extra_id_0>"] * len(articles)
-
-
-@pytest.mark.parametrize(
-    ("gap", "filled"),
-    [
-        ("Türkiye Büyük <extra_id_0> Meclisi", "Millet"),
-        ("The capital of the United <extra_id_0> is London.", "Kingdom"),
-    ],
-)
-def test_it_fills_gaps(pretrained, gap, filled):
-    model, tokenizer = pretrained
-    output = model.generate(**tokenizer([gap], return_tensors="pt"), max_new_tokens=6)
-    assert filled in tokenizer.decode(output[0])
+@pytest.mark.parametrize("language", STORIES)
+def test_from_the_clone_on_it_writes_sentences_about_stories_that_it_has_never_seen(language):
+    articles = [json.loads(line)["article"] for line in Path(STORIES[language]).read_text("utf-8").splitlines()[:3]]
+    summarizer = ArticleSummarizer(load_trained(Path(TINY), torch.device("cpu")))
+    summaries = [one.summary for one in summarizer.summarize(Article(text, text, language) for text in articles)]
+    for article, summary in zip(articles, summaries, strict=True):
+        said, known = words(summary), set(words(article))
+        assert 5 <= len(said) <= 60
+        assert sum(word in known for word in said) / len(said) > 0.8
+        assert summary.endswith((".", "!", "?", "”", "»"))
 
 
 def test_its_head_is_its_own(pretrained):

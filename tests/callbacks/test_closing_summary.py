@@ -39,6 +39,15 @@ def test_summaries_are_those_of_the_best_step(validated, capsys):
     assert not any(name in out for name in ("tr-2@8", "tr-1@4", "tr-1@12"))
 
 
+def test_what_the_base_wrote_stands_between_reference_and_summary(validated, capsys):
+    with (validated / "summaries.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row(0, "tr", 1)) + "\n")
+    lines = printed(validated, capsys).splitlines()
+    place = lines.index("tr-1 reference: ref tr-1")
+    assert [line.strip() for line in lines[place + 1 : place + 3]] == ["before:    tr-1@0", "after:     tr-1@8"]
+    assert sum("before:" in line for line in lines) == 1
+
+
 @pytest.mark.parametrize("filename", ["{epoch}", "best"])
 def test_summaries_are_the_last_where_no_name_tells_the_best_step(validated, capsys, filename):
     out = printed(validated, capsys, filename=filename)
