@@ -120,8 +120,7 @@ def _records(lines: _Lines, delimiter: str, width: int | None) -> Iterator[list[
         if cells is None or (len(taken) > 1 and width is not None and _is_merged(taken, cells, delimiter, width)):
             lines.give_back(taken[1:])
             del taken[1:]
-            cells = taken[0].rstrip("\r\n").split(delimiter)
-            cells = cells if width in (None, len(cells)) else None
+            cells = _split(taken[0].rstrip("\r\n"), delimiter, width)
         bad = next((number for number, line in enumerate(taken) if BAD_BYTE in line), None)
         if bad is not None:
             yield NoRow(bad_text=taken[bad], line=lines.number - len(taken) + 1 + bad)
@@ -129,6 +128,16 @@ def _records(lines: _Lines, delimiter: str, width: int | None) -> Iterator[list[
             yield NoRow()
         elif cells:
             yield cells
+
+
+def _split(line: str, delimiter: str, width: int | None) -> list[str] | None:
+    """Return the cells of a line whose quotation marks do not pair; None if they are not `width`."""
+    if len(line) > 1 and line[0] == line[-1] == '"':
+        quoted = line[1:-1].split(f'"{delimiter}"')
+        if len(quoted) == width:  # marks within a cell that are not doubled
+            return [cell.replace('""', '"') for cell in quoted]
+    cells = line.split(delimiter)
+    return cells if width in (None, len(cells)) else None
 
 
 def _is_merged(taken: list[str], cells: list[str], delimiter: str, width: int) -> bool:

@@ -120,9 +120,10 @@ def _hold_out(part: _Part) -> list[_Part]:
         low, high = bounds[split]
         inside = usable & (position >= low) & (position < high)
         if not inside.any():
+            left_out = ", ".join(f"{reason} {count}" for reason, count in count_problems(part.problems).items())
             raise ValueError(
                 f"hold_out {share} of the {usable.sum()} usable rows of {part.source.describe()!r} leaves {split} "
-                "empty; change it or give separate splits."
+                f"empty; change it or give separate splits.{f' Left out: {left_out}.' if left_out else ''}"
             )
         # Unusable rows have no key: they stay in train, to be counted there.
         chosen = np.flatnonzero(inside | ~usable if split == "train" else inside)
